@@ -1,0 +1,592 @@
+//! Counts, states, badges, explanations: the user's shard asks each channel's shard once, whatever
+//! the number of channels, and puts the answers together.
+
+use super::Shard;
+use super::interner::{ChannelIndex, Parent};
+use super::peer::{Body, CallId};
+use super::pending::Pending;
+use super::query::{CountAnswer, CountItem, CountQuery};
+use crate::clock::{Clock, Millis};
+use crate::effect::Load;
+use crate::error::Error;
+use crate::fact::{Cursor, MuteLevel, Preference, StateRow};
+use crate::id::{ChannelKey, MessageId, Name, NameKind, ShardId, UserKey};
+use crate::reply::{Badge, Explanation, LinePart, ReadState, Reply};
+use crate::request::{Page, Ticket};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What the numbers are for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// One read state.
+    One,
+    /// Read states in the order asked.
+    Many,
+    /// A page of a user's channels, whole or since a revision.
+    State {
+        since: Option<Since>,
+        next: Option<Name>,
+        page: Page<Name>,
+    },
+    Badge {
+        space: Option<Name>,
+    },
+    Explain {
+        page: Page<MessageId>,
+        stored: Box<StateRow>,
+    },
+    /// For the watchers of the user.
+    Event,
+    /// Of which channels the user's channels are threads; the numbers are of no interest.
+    Threads,
+}
+
+/// A state since a revision.
+#[derive(Debug)]
+pub(super) struct Since {
+    pub(super) rev: Clock,
+    /// Channels in which the user's own side changed.
+    pub(super) changed: Vec<ChannelKey>,
+}
+
+/// Which channels are counted.
+pub(super) enum Wanted<'a> {
+    /// These, and the threads of these.
+    Channels(&'a [ChannelKey]),
+    /// All the user is in, and these.
+    All(&'a [ChannelKey]),
+}
+
+/// One read state being counted.
+#[derive(Debug)]
+struct Subject {
+    channel: ChannelKey,
+    cursor: Cursor,
+    preference: Option<Preference>,
+    member: bool,
+    answer: Option<CountAnswer>,
+}
+
+/// Unread and mentions of the followed threads of a channel, by its name.
+type Threads<'a> = BTreeMap<&'a str, (u64, u64)>;
+
+/// A count under way.
+#[derive(Debug)]
+pub(super) struct Counting {
+    ticket: Option<Ticket>,
+    user: UserKey,
+    purpose: Purpose,
+    asked: Vec<ChannelKey>,
+    /// Sorted by channel.
+    subjects: Vec<Subject>,
+    /// Which subjects each shard answers, in the order of its answers.
+    parts: BTreeMap<ShardId, Vec<usize>>,
+    /// Every change counted later than this has a later clock.
+    evaluated: Clock,
+    user_changed: Clock,
+    now: Millis,
+}
+
+impl Shard {
+    pub(super) fn count(
+        &mut self,
+        ticket: Ticket,
+        user: &UserKey,
+        purpose: Purpose,
+        wanted: &Wanted<'_>,
+    ) {
+        self.begin_count(Some(ticket), user, purpose, wanted);
+    }
+
+    pub(super) fn begin_count(
+        &mut self,
+        ticket: Option<Ticket>,
+        user: &UserKey,
+        purpose: Purpose,
+        wanted: &Wanted<'_>,
+    ) {
+        let evaluated = self.tick_clock();
+        let channels = self.wanted_channels(user, wanted);
+        let known = self.users.get(user);
+        let mut counting = Counting {
+            ticket,
+            user: user.clone(),
+            purpose,
+            asked: match wanted {
+                Wanted::Channels(asked) | Wanted::All(asked) => asked.to_vec(),
+            },
+            subjects: Vec::with_capacity(channels.len()),
+            parts: BTreeMap::new(),
+            evaluated,
+            user_changed: known.map_or(evaluated, |known| known.changed),
+            now: self.now,
+        };
+        let mut items: BTreeMap<ShardId, Vec<CountItem>> = BTreeMap::new();
+        for channel in channels {
+            let row = self.row(user, &channel);
+            if row.member {
+                let shard = self.channel_shard(&channel);
+                counting
+                    .parts
+                    .entry(shard)
+                    .or_default()
+                    .push(counting.subjects.len());
+                items.entry(shard).or_default().push(CountItem {
+                    channel: channel.clone(),
+                    cursor: row.cursor,
+                    from: row.join_position_or_start(),
+                    mentions: row.mentions,
+                    own: row.own,
+                });
+            }
+            let (cursor, preference, member) = (row.cursor, row.preference, row.member);
+            counting.subjects.push(Subject {
+                channel,
+                cursor,
+                preference,
+                member,
+                answer: None,
+            });
+        }
+        self.send_count(counting, items);
+    }
+
+    fn send_count(&mut self, counting: Counting, items: BTreeMap<ShardId, Vec<CountItem>>) {
+        if items.is_empty() {
+            return self.counting_done(&counting);
+        }
+        let known = self.users.get(&counting.user);
+        let roles: Arc<[Name]> = known
+            .map(super::User::held_roles)
+            .unwrap_or_default()
+            .into();
+        let floors: Arc<[_]> = known
+            .map(|known| known.floors.clone())
+            .unwrap_or_default()
+            .into();
+        let explain = match &counting.purpose {
+            Purpose::Explain { page, .. } => Some(page.clone()),
+            _ => None,
+        };
+        let (call, user) = (self.new_call(), counting.user.clone());
+        self.pending
+            .insert(call, Pending::Count(Box::new(counting)));
+        for (shard, items) in items {
+            let (user, roles, floors) = (user.clone(), Arc::clone(&roles), Arc::clone(&floors));
+            let query = CountQuery {
+                user,
+                roles,
+                floors,
+                items,
+                explain: explain.clone(),
+            };
+            self.send(
+                shard,
+                Body::Count {
+                    call,
+                    query: Box::new(query),
+                },
+            );
+        }
+    }
+
+    /// The channels to ask about: those wanted, and those that are or may be threads of them.
+    fn wanted_channels(&self, user: &UserKey, wanted: &Wanted<'_>) -> Vec<ChannelKey> {
+        let Some(known) = self.users.get(user) else {
+            return Vec::new();
+        };
+        let key = |index: &ChannelIndex| self.interner.key(*index).cloned();
+        let members = known.member_channels();
+        let asked: BTreeSet<&ChannelKey> = match wanted {
+            Wanted::Channels(asked) | Wanted::All(asked) => asked.iter().collect(),
+        };
+        let mut channels: Vec<ChannelKey> =
+            asked.iter().map(|channel| (*channel).clone()).collect();
+        let parents: BTreeSet<&str> = asked.iter().map(|channel| channel.name()).collect();
+        let more = members
+            .iter()
+            .filter(|index| match (wanted, self.interner.parent(**index)) {
+                (Wanted::All(_), _) | (_, Parent::Unknown) => true,
+                (_, Parent::Known(Some(parent))) => parents.contains(parent.as_str()),
+                (_, Parent::Known(None)) => false,
+            });
+        let more: Vec<ChannelKey> = more
+            .filter_map(key)
+            .filter(|channel| !asked.contains(channel))
+            .collect();
+        channels.extend(more);
+        channels.sort_unstable();
+        channels
+    }
+
+    /// One shard's answers are in.
+    pub(super) fn counted(
+        &mut self,
+        from: ShardId,
+        call: CallId,
+        answers: Result<Vec<CountAnswer>, Error>,
+    ) {
+        let Some(Pending::Count(counting)) = self.pending.get_mut(&call) else {
+            return;
+        };
+        let Ok(answers) = answers else {
+            let Some(Pending::Count(counting)) = self.pending.remove(&call) else {
+                return;
+            };
+            return self.counting_failed(&counting);
+        };
+        let subjects = counting.parts.remove(&from).unwrap_or_default();
+        for (at, answer) in subjects.into_iter().zip(answers) {
+            let Some(subject) = counting.subjects.get_mut(at) else {
+                continue;
+            };
+            self.interner
+                .learn(&subject.channel, Parent::Known(answer.parent.clone()));
+            subject.answer = Some(answer);
+        }
+        if counting.parts.is_empty()
+            && let Some(Pending::Count(counting)) = self.pending.remove(&call)
+        {
+            self.counting_done(&counting);
+        }
+    }
+
+    fn counting_failed(&mut self, counting: &Counting) {
+        match counting.ticket {
+            Some(ticket) => self.reply(ticket, Err(Error::Storage)),
+            None if matches!(counting.purpose, Purpose::Threads) => {
+                self.fail_blocked_user(&counting.user);
+            }
+            None => self.watches.event_done(&counting.user),
+        }
+    }
+
+    fn counting_done(&mut self, counting: &Counting) {
+        if matches!(counting.purpose, Purpose::Threads) {
+            return self.unblock_user(&counting.user);
+        }
+        let Some(ticket) = counting.ticket else {
+            return self.finish_event(counting);
+        };
+        let threads = counting.threads();
+        let mut states = counting
+            .asked
+            .iter()
+            .map(|channel| counting.state_of(channel, &threads));
+        let reply = match &counting.purpose {
+            Purpose::One => Reply::ReadState(Box::new(states.next().unwrap_or_default())),
+            Purpose::Many => Reply::ReadStates(states.collect()),
+            Purpose::State {
+                since: None, next, ..
+            } => {
+                let channels = counting.asked.iter().cloned().zip(states).collect();
+                Reply::State {
+                    rev: counting.rev(),
+                    channels,
+                    next: next.clone(),
+                }
+            }
+            Purpose::State {
+                since: Some(since),
+                page,
+                ..
+            } => counting.since(since, page),
+            Purpose::Badge { space } => Reply::Badge(Box::new(counting.badge(space.as_ref()))),
+            Purpose::Explain { stored, .. } => {
+                Reply::Explanation(Box::new(counting.explanation(stored)))
+            }
+            Purpose::Event | Purpose::Threads => return,
+        };
+        self.reply(ticket, Ok(reply));
+    }
+
+    pub(super) fn state(
+        &mut self,
+        ticket: Ticket,
+        user: &UserKey,
+        since: Option<Clock>,
+        page: &Page<Name>,
+    ) {
+        let Some(known) = self.users.get_mut(user) else {
+            return;
+        };
+        let changed = known.changed_since(since);
+        if let (Some(rev), Some(changed)) = (since, changed) {
+            let asked = changed.clone();
+            let since = Some(Since { rev, changed });
+            let purpose = Purpose::State {
+                since,
+                next: None,
+                page: page.clone(),
+            };
+            return self.count(ticket, user, purpose, &Wanted::All(&asked));
+        }
+        // Which channels were left since then is not known any more, so all that were ever joined are
+        // told, whether the user is still there or not.
+        let listed = match since {
+            Some(_) => known.channels().to_vec(),
+            None => known.member_channels(),
+        };
+        let mut channels: Vec<ChannelKey> = listed
+            .iter()
+            .filter_map(|index| self.interner.key(*index).cloned())
+            .collect();
+        channels.sort_unstable();
+        let next = cut_page(&mut channels, page, ChannelKey::name);
+        let purpose = Purpose::State {
+            since: None,
+            next,
+            page: page.clone(),
+        };
+        self.count(ticket, user, purpose, &Wanted::Channels(&channels));
+    }
+
+    pub(super) fn explain(
+        &mut self,
+        ticket: Ticket,
+        user: &UserKey,
+        channel: &ChannelKey,
+        page: &Page<MessageId>,
+    ) -> Result<(), Load> {
+        let detail = self
+            .detail
+            .as_ref()
+            .filter(|d| d.user == *user && d.channel == *channel);
+        let Some(detail) = detail else {
+            let above = self.row(user, channel).known_above;
+            let (user, channel) = (user.clone(), channel.clone());
+            return Err(Load::Detail {
+                user,
+                channel,
+                above,
+            });
+        };
+        let stored = Box::new(detail.stored);
+        let purpose = Purpose::Explain {
+            page: page.clone(),
+            stored,
+        };
+        self.count(
+            ticket,
+            user,
+            purpose,
+            &Wanted::Channels(std::slice::from_ref(channel)),
+        );
+        Ok(())
+    }
+}
+
+/// Keeps one page of a sorted list; gives the name after which the next page begins.
+fn cut_page<T>(entries: &mut Vec<T>, page: &Page<Name>, name: impl Fn(&T) -> &str) -> Option<Name> {
+    if let Some(after) = &page.after {
+        let start = entries.partition_point(|entry| name(entry) <= after.as_str());
+        entries.drain(..start);
+    }
+    if entries.len() <= page.limit {
+        return None;
+    }
+    entries.truncate(page.limit);
+    entries
+        .last()
+        .and_then(|last| Name::new(NameKind::Channel, name(last)).ok())
+}
+
+impl Counting {
+    fn subject(&self, channel: &ChannelKey) -> Option<&Subject> {
+        let at = self
+            .subjects
+            .binary_search_by(|subject| subject.channel.cmp(channel))
+            .ok()?;
+        self.subjects.get(at)
+    }
+
+    fn level(&self, subject: &Subject) -> MuteLevel {
+        subject
+            .preference
+            .map_or(MuteLevel::None, |preference| preference.level_at(self.now))
+    }
+
+    fn state_of(&self, channel: &ChannelKey, threads: &Threads<'_>) -> ReadState {
+        let Some(subject) = self.subject(channel) else {
+            return ReadState::default();
+        };
+        let mut state = ReadState {
+            cursor: subject.cursor.position,
+            era: subject.cursor.era,
+            muted: self.level(subject),
+            member: subject.member,
+            ..ReadState::default()
+        };
+        if let Some(answer) = &subject.answer {
+            state.unread = answer.unread;
+            state.mentions = answer.mentions;
+            state.first_unread = answer.first_unread;
+            state.last = answer.last;
+            if let Some((unread, mentions)) = threads.get(channel.name()) {
+                state.threads_unread = *unread;
+                state.threads_mentions = *mentions;
+            }
+        }
+        state
+    }
+
+    fn threads(&self) -> Threads<'_> {
+        let mut threads = Threads::new();
+        for answer in self
+            .subjects
+            .iter()
+            .filter_map(|subject| subject.answer.as_ref())
+        {
+            if let Some(parent) = &answer.parent {
+                let (unread, mentions) = threads.entry(parent.as_str()).or_default();
+                *unread += answer.unread;
+                *mentions += answer.mentions;
+            }
+        }
+        threads
+    }
+
+    /// The last change among what was counted; at most `evaluated`, so that no later change can
+    /// have a clock at or below it.
+    pub(super) fn rev(&self) -> Clock {
+        let changed = self.subjects.iter().filter_map(|subject| {
+            let answered = subject.answer.as_ref().map(|answer| answer.changed);
+            answered.max(self.unmuted_at(subject))
+        });
+        changed
+            .fold(self.user_changed, Clock::max)
+            .min(self.evaluated)
+    }
+
+    /// When a mute ended by itself, which changes totals without a fact.
+    fn unmuted_at(&self, subject: &Subject) -> Option<Clock> {
+        let until = subject.preference?.until;
+        (until != Millis(0) && until <= self.now).then(|| Clock::at(until))
+    }
+
+    fn since(&self, since: &Since, page: &Page<Name>) -> Reply {
+        let mut changed: BTreeSet<&ChannelKey> = since.changed.iter().collect();
+        let mut parents = BTreeSet::new();
+        for subject in &self.subjects {
+            let answered = subject.answer.as_ref().map(|answer| answer.changed);
+            let latest = answered.max(self.unmuted_at(subject)).unwrap_or_default();
+            if latest > since.rev || changed.contains(&subject.channel) {
+                changed.insert(&subject.channel);
+                parents.extend(
+                    subject
+                        .answer
+                        .as_ref()
+                        .and_then(|answer| answer.parent.as_ref()),
+                );
+            }
+        }
+        let subjects = self.subjects.iter().map(|subject| &subject.channel);
+        let own_or_thread = subjects.filter(|channel| {
+            changed.contains(channel)
+                || parents
+                    .iter()
+                    .any(|parent| parent.as_str() == channel.name())
+        });
+        let mut channels: Vec<ChannelKey> = own_or_thread.cloned().collect();
+        channels.sort_unstable();
+        let next = cut_page(&mut channels, page, ChannelKey::name);
+        let threads = self.threads();
+        let states = channels.into_iter().map(|channel| {
+            let state = self.state_of(&channel, &threads);
+            (channel, state)
+        });
+        Reply::State {
+            rev: self.rev(),
+            channels: states.collect(),
+            next,
+        }
+    }
+
+    pub(super) fn badge(&self, space: Option<&Name>) -> Badge {
+        let mut badge = Badge {
+            rev: self.rev(),
+            ..Badge::default()
+        };
+        for subject in &self.subjects {
+            let Some(answer) = &subject.answer else {
+                continue;
+            };
+            if space.is_some() && answer.space.as_ref() != space {
+                continue;
+            }
+            badge.unread += answer.unread;
+            badge.mentions += answer.mentions;
+            badge.channels += u64::from(answer.unread > 0);
+            match self.level(subject) {
+                MuteLevel::None => {
+                    badge.unmuted_unread += answer.unread;
+                    badge.unmuted_mentions += answer.mentions;
+                    badge.unmuted_channels += u64::from(answer.unread > 0);
+                }
+                MuteLevel::Mentions => {
+                    badge.unmuted_mentions += answer.direct;
+                    badge.unmuted_channels += u64::from(answer.direct > 0);
+                }
+                MuteLevel::All => {}
+            }
+        }
+        badge
+    }
+
+    fn explanation(&self, stored: &StateRow) -> Explanation {
+        let channel = self.asked.first();
+        let state = channel
+            .map(|channel| self.state_of(channel, &self.threads()))
+            .unwrap_or_default();
+        let subject = channel.and_then(|channel| self.subject(channel));
+        let answer = subject.and_then(|subject| subject.answer.as_ref());
+        let membership = stored.membership.unwrap_or_default();
+        let mut explanation = Explanation {
+            state,
+            line: crate::id::Position::START,
+            part: LinePart::Nothing,
+            set_at: None,
+            floor: crate::id::Position::START,
+            join: membership.from,
+            trim: crate::id::Position::START,
+            unread_ids: Vec::new(),
+            mention_ids: Vec::new(),
+            own: 0,
+            next: None,
+        };
+        let Some(explained) = answer.and_then(|answer| answer.explained.as_deref()) else {
+            return explanation;
+        };
+        let known = |time: Millis| (time != Millis(0)).then_some(time);
+        explanation.line = explained.line.position;
+        explanation.part = explained.line.part;
+        explanation.set_at = match explained.line.part {
+            LinePart::Cursor => known(stored.cursor_at),
+            LinePart::Join => known(membership.clock.millis()),
+            LinePart::Nothing | LinePart::Trim | LinePart::SpaceFloor | LinePart::Floor => {
+                explained.line.set_at
+            }
+        };
+        explanation.floor = explained.floor;
+        explanation.trim = explained.trim;
+        explanation.unread_ids.clone_from(&explained.unread_ids);
+        explanation.mention_ids.clone_from(&explained.mention_ids);
+        explanation.own = explained.own;
+        explanation.next = explained.next;
+        explanation
+    }
+
+    pub(super) fn user(&self) -> &UserKey {
+        &self.user
+    }
+
+    /// The asked channels with their states.
+    pub(super) fn asked_states(&self) -> Vec<(ChannelKey, ReadState)> {
+        let threads = self.threads();
+        let states = self.asked.iter();
+        states
+            .map(|channel| (channel.clone(), self.state_of(channel, &threads)))
+            .collect()
+    }
+}

@@ -1,0 +1,230 @@
+//! Watchers: connections that want to be told when a user's numbers change. Changes are collected
+//! between ticks, so that a busy channel costs a watcher one event a tick and not one a message.
+
+use super::Shard;
+use super::count::{Counting, Purpose, Wanted};
+use super::peer::Body;
+use crate::id::{ChannelKey, ShardId, UserKey};
+use crate::reply::{Event, Reply};
+use crate::request::Ticket;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A watched user.
+#[derive(Debug, Default)]
+struct Watch {
+    watchers: Vec<Ticket>,
+    /// Channels that changed since the last event.
+    changed: BTreeSet<ChannelKey>,
+    /// Something changed that is not of one channel.
+    changed_all: bool,
+    /// An event is being counted.
+    busy: bool,
+}
+
+/// All watches of a shard, and which shards want to hear of its channels.
+#[derive(Debug, Default)]
+pub(super) struct Watches {
+    users: BTreeMap<UserKey, Watch>,
+    /// Watched users by the channels they are in.
+    by_channel: BTreeMap<ChannelKey, BTreeSet<UserKey>>,
+    /// Shards with watched users in this shard's channels.
+    subscribers: BTreeMap<ChannelKey, BTreeSet<ShardId>>,
+    /// Subscribed channels that changed in this turn.
+    noted: BTreeSet<ChannelKey>,
+}
+
+impl Watches {
+    pub(super) fn any_due(&self) -> bool {
+        self.users.values().any(Watch::due)
+    }
+
+    pub(super) fn take_due(&mut self) -> Vec<UserKey> {
+        let mut due = Vec::new();
+        for (user, watch) in &mut self.users {
+            if watch.due() {
+                watch.busy = true;
+                due.push(user.clone());
+            }
+        }
+        due
+    }
+
+    pub(super) fn event_done(&mut self, user: &UserKey) {
+        if let Some(watch) = self.users.get_mut(user) {
+            watch.busy = false;
+        }
+    }
+
+    /// The user's own side changed, in one channel or (`None`) everywhere.
+    pub(super) fn user_changed(&mut self, user: &UserKey, channel: Option<&ChannelKey>) {
+        if self.users.is_empty() {
+            return;
+        }
+        let Some(watch) = self.users.get_mut(user) else {
+            return;
+        };
+        match channel {
+            Some(channel) => {
+                watch.changed.insert(channel.clone());
+            }
+            None => watch.changed_all = true,
+        }
+    }
+
+    pub(super) fn channel_changed(&mut self, channel: &ChannelKey) {
+        for user in self.by_channel.get(channel).into_iter().flatten() {
+            if let Some(watch) = self.users.get_mut(user) {
+                watch.changed.insert(channel.clone());
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, channel: ChannelKey, shard: ShardId, on: bool) {
+        if on {
+            self.subscribers.entry(channel).or_default().insert(shard);
+        } else if let Some(shards) = self.subscribers.get_mut(&channel) {
+            shards.remove(&shard);
+            if shards.is_empty() {
+                self.subscribers.remove(&channel);
+            }
+        }
+    }
+
+    /// A channel of this shard changed.
+    pub(super) fn note_change(&mut self, channel: &ChannelKey) {
+        if !self.subscribers.is_empty() && self.subscribers.contains_key(channel) {
+            self.noted.insert(channel.clone());
+        }
+    }
+}
+
+impl Watch {
+    fn due(&self) -> bool {
+        !self.busy && (self.changed_all || !self.changed.is_empty())
+    }
+}
+
+impl Shard {
+    pub(super) fn announce_changes(&mut self) {
+        while let Some(channel) = self.watches.noted.pop_first() {
+            let shards = self
+                .watches
+                .subscribers
+                .get(&channel)
+                .cloned()
+                .unwrap_or_default();
+            for shard in shards {
+                if shard == self.config.id {
+                    self.watches.channel_changed(&channel);
+                } else {
+                    self.send(
+                        shard,
+                        Body::ChannelChanged {
+                            channel: channel.clone(),
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn watch(&mut self, ticket: Ticket, user: &UserKey, watcher: Ticket) {
+        let watch = self.watches.users.entry(user.clone()).or_default();
+        if !watch.watchers.contains(&watcher) {
+            watch.watchers.push(watcher);
+        }
+        // The first event brings everything.
+        watch.changed_all = true;
+        self.subscribe_to_all(user);
+        self.reply(ticket, Ok(Reply::Ok));
+    }
+
+    fn subscribe_to_all(&mut self, user: &UserKey) {
+        let members = self
+            .users
+            .get(user)
+            .map(super::User::member_channels)
+            .unwrap_or_default();
+        for index in members {
+            let Some(channel) = self.interner.key(index).cloned() else {
+                continue;
+            };
+            let users = self.watches.by_channel.entry(channel.clone()).or_default();
+            let first = users.is_empty();
+            users.insert(user.clone());
+            if first {
+                let to = self.channel_shard(&channel);
+                self.send_subscribe(to, channel, true);
+            }
+        }
+    }
+
+    fn send_subscribe(&mut self, to: ShardId, channel: ChannelKey, on: bool) {
+        if to == self.config.id {
+            self.watches.subscribe(channel, to, on);
+        } else {
+            self.send(to, Body::Subscribe { channel, on });
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, ticket: Ticket, user: &UserKey, watcher: Ticket) {
+        self.reply(ticket, Ok(Reply::Ok));
+        let Some(watch) = self.watches.users.get_mut(user) else {
+            return;
+        };
+        watch.watchers.retain(|known| *known != watcher);
+        if !watch.watchers.is_empty() {
+            return;
+        }
+        self.watches.users.remove(user);
+        let mut left = Vec::new();
+        self.watches.by_channel.retain(|channel, users| {
+            if users.remove(user) && users.is_empty() {
+                left.push(channel.clone());
+            }
+            !users.is_empty()
+        });
+        for channel in left {
+            let to = self.channel_shard(&channel);
+            self.send_subscribe(to, channel, false);
+        }
+    }
+
+    /// Counts what changed for the watchers of a user.
+    pub(super) fn begin_event(&mut self, user: &UserKey) {
+        self.subscribe_to_all(user);
+        let Some(watch) = self.watches.users.get_mut(user) else {
+            return;
+        };
+        let mut changed = std::mem::take(&mut watch.changed);
+        if std::mem::take(&mut watch.changed_all) {
+            let members = self.users.get(user).map(super::User::member_channels);
+            let members = members.unwrap_or_default();
+            changed.extend(
+                members
+                    .iter()
+                    .filter_map(|index| self.interner.key(*index).cloned()),
+            );
+        }
+        let changed: Vec<ChannelKey> = changed.into_iter().collect();
+        self.begin_count(None, user, Purpose::Event, &Wanted::All(&changed));
+    }
+
+    pub(super) fn finish_event(&mut self, counting: &Counting) {
+        let user = counting.user();
+        self.watches.event_done(user);
+        let Some(watch) = self.watches.users.get(user) else {
+            return;
+        };
+        let event = Arc::new(Event {
+            user: user.clone(),
+            rev: counting.rev(),
+            channels: counting.asked_states(),
+            badge: counting.badge(None),
+        });
+        for watcher in &watch.watchers {
+            self.out.pushes.push((*watcher, Arc::clone(&event)));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The thread that drives a [`Committer`].
+
+use super::{Committer, Item, Shared, Sink};
+use crate::disk::Disk;
+use std::sync::{Arc, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+/// The log's thread. Dropping it closes the log too, but only [`Writer::close`] says how that went.
+pub struct Writer<M> {
+    shared: Arc<Shared<M>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl<M> fmt::Debug for Writer<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+impl<M: Send + 'static> Writer<M> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start<D: Disk, S: Sink<M>>(committer: Committer<D, M, S>) -> io::Result<Self> {
+        let shared = Arc::clone(&committer.shared);
+        let thread = Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || run(committer))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl<M> Writer<M> {
+    /// Closes the queue, commits everything in it, makes it durable and ends the thread. The sink
+    /// has got everything and is dropped when this returns.
+    ///
+    /// # Errors
+    /// When the disk is failing and one more try did not help: what waited is not in the log.
+    pub fn close(mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        self.shared.close();
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the log's thread panicked")))
+    }
+}
+
+impl<M> Drop for Writer<M> {
+    fn drop(&mut self) {
+        // The error, if any, was told to the sink when the disk began to fail.
+        drop(self.join());
+    }
+}
+
+/// Closes the queue when the thread ends in whatever way, so that nothing is queued for nobody.
+struct CloseAtEnd<M>(Arc<Shared<M>>);
+
+impl<M> Drop for CloseAtEnd<M> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn run<D: Disk, M: Send + 'static, S: Sink<M>>(
+    mut committer: Committer<D, M, S>,
+) -> io::Result<()> {
+    let shared = Arc::clone(&committer.shared);
+    let _close = CloseAtEnd(Arc::clone(&shared));
+    let pause = shared.options.retry_pause;
+    let mut retry_at: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        let patience = retry_at.map(|at| at.saturating_duration_since(now));
+        let Some(items) = take(&shared, patience) else {
+            return committer.finish();
+        };
+        committer.commit(items);
+        if retry_at.is_some_and(|at| at <= Instant::now()) {
+            committer.retry();
+            retry_at = None;
+        }
+        if !committer.is_failing() {
+            retry_at = None;
+        } else if retry_at.is_none() {
+            retry_at = Some(Instant::now() + pause);
+        }
+    }
+}
+
+/// Waits until something is queued and takes all of it; nothing when `patience` ends before. `None`
+/// when the queue is closed and empty.
+fn take<M>(shared: &Shared<M>, patience: Option<Duration>) -> Option<Vec<Item<M>>> {
+    let started = Instant::now();
+    let mut queue = shared.lock();
+    loop {
+        if !queue.items.is_empty() {
+            return Some(std::mem::take(&mut queue.items));
+        }
+        if queue.closed {
+            return None;
+        }
+        queue.idle = true;
+        queue = match patience {
+            None => shared
+                .wake
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let left = patience.saturating_sub(started.elapsed());
+                if left.is_zero() {
+                    queue.idle = false;
+                    return Some(Vec::new());
+                }
+                let (queue, _) = shared
+                    .wake
+                    .wait_timeout(queue, left)
+                    .unwrap_or_else(PoisonError::into_inner);
+                queue
+            }
+        };
+        queue.idle = false;
+    }
+}

@@ -1,0 +1,212 @@
+//! Opening a log that is cut off or changed.
+
+use super::*;
+use crate::format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use std::collections::BTreeSet;
+
+/// The log of `disk` takes more and gives everything back at the next opening.
+fn check_goes_on(disk: &FakeDisk, before: &Records) {
+    let (mut log, _, found) = open(disk, LogOptions::default());
+    assert_eq!(&found, before);
+    let next = log.next().0;
+    append(&mut log, &["more"], 20);
+    let (recovery, found) = read(disk);
+    let mut expected = before.clone();
+    expected.push((next, b"more".to_vec()));
+    assert_eq!(found, expected);
+    assert_eq!(recovery.torn, None);
+    assert_eq!(recovery.clock_max, 20);
+}
+
+#[test]
+fn a_log_cut_off_at_any_byte_opens_with_the_records_before_the_cut() {
+    let (disk, name) = small_log();
+    let whole = disk.bytes(&name);
+    let mut longest = 0;
+    for size in 0..whole.len() {
+        let cut = FakeDisk::new(1);
+        cut.set_bytes(&name, whole[..size].to_vec());
+        let (recovery, found) = read(&cut);
+        assert_eq!(found, numbered(&SMALL)[..found.len()], "cut at {size}");
+        assert_eq!(
+            (recovery.records_lost, recovery.damage_count),
+            (0, 0),
+            "cut at {size}"
+        );
+        assert!(found.len() >= longest && found.len() < SMALL.len());
+        longest = found.len();
+        check_goes_on(&cut, &found);
+    }
+    assert_eq!(longest, SMALL.len() - 1);
+}
+
+#[test]
+fn a_flipped_bit_costs_at_most_its_record() {
+    let (disk, name) = small_log();
+    let whole = disk.bytes(&name);
+    let all = numbered(&SMALL);
+    for bit in 0..whole.len() * 8 {
+        let flipped = disk.copy();
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        flipped.set_bytes(&name, bytes);
+        let (recovery, found) = read(&flipped);
+        assert!(
+            found.iter().all(|record| all.contains(record)),
+            "bit {bit}: {found:?}"
+        );
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0), "bit {bit}");
+        let lost = u64::try_from(all.len() - found.len()).unwrap();
+        assert!(lost <= 1, "bit {bit}: {found:?}");
+        if recovery.torn.is_some() {
+            assert!(
+                found.len() == all.len() - 1 && recovery.damage_count == 0,
+                "bit {bit}"
+            );
+        } else {
+            assert_eq!(
+                (recovery.records_lost, recovery.damage_count),
+                (lost, 1),
+                "bit {bit}"
+            );
+        }
+        check_goes_on(&flipped, &found);
+    }
+}
+
+#[test]
+fn a_damaged_header_costs_no_record() {
+    let (disk, name) = small_log();
+    let whole = disk.bytes(&name);
+    let frames: Vec<usize> = (0..whole.len())
+        .filter(|at| whole[*at..].starts_with(b"\xf7KF"))
+        .collect();
+    assert_eq!(frames.len(), 4);
+    for start in std::iter::once(0).chain(frames) {
+        let size = if start == 0 {
+            SEGMENT_HEADER_BYTES
+        } else {
+            FRAME_HEADER_BYTES
+        };
+        let damaged = disk.copy();
+        let mut bytes = whole.clone();
+        bytes[start..start + size].fill(0xaa);
+        damaged.set_bytes(&name, bytes);
+        let (recovery, found) = read(&damaged);
+        assert_eq!(found, numbered(&SMALL), "header at {start}");
+        let damage = recovery.damage[0];
+        assert_eq!((recovery.records_lost, recovery.damage_count), (0, 1));
+        assert_eq!(
+            (damage.offset, damage.records_lost),
+            (u64::try_from(start).unwrap(), 0)
+        );
+    }
+}
+
+/// A log of 40 frames of 25 records in one segment.
+fn large_log() -> (FakeDisk, String, Records) {
+    let disk = FakeDisk::new(1);
+    let (mut log, ..) = open(&disk, LogOptions::default());
+    let mut all = Records::new();
+    for frame in 0..40_u64 {
+        let payloads: Vec<String> = (0..25)
+            .map(|record| format!("frame {frame}, record {record}"))
+            .collect();
+        append(&mut log, &payloads, frame);
+        for payload in payloads {
+            all.push((u64::try_from(all.len()).unwrap() + 1, payload.into_bytes()));
+        }
+    }
+    (disk, segment_name(Lsn(1)), all)
+}
+
+#[test]
+fn a_damaged_stretch_costs_the_records_it_touches() {
+    let (disk, name, all) = large_log();
+    let whole = disk.bytes(&name);
+    let mut random = Random(5);
+    for length in [1, 40, 100, 512, 4_096, 9_000] {
+        for fill in [Some(0), Some(0xff), None] {
+            let start = random.below(whole.len() - length - 2_000);
+            let mut bytes = whole.clone();
+            for byte in &mut bytes[start..start + length] {
+                *byte = fill.unwrap_or_else(|| random.next().to_le_bytes()[0]);
+            }
+            disk.set_bytes(&name, bytes);
+            let (recovery, found) = read(&disk.copy());
+            assert!(found.iter().all(|record| all.contains(record)));
+            let lost = all.len() - found.len();
+            assert_eq!(recovery.records_lost, u64::try_from(lost).unwrap());
+            // A record of this log takes 27 bytes or more.
+            assert!(
+                lost <= length / 27 + 2,
+                "{lost} records lost in {length} bytes"
+            );
+            assert_eq!(recovery.torn, None);
+        }
+    }
+}
+
+#[test]
+fn random_bit_rot_never_gives_a_wrong_record() {
+    let (disk, name, all) = large_log();
+    let whole = disk.bytes(&name);
+    let known: BTreeSet<_> = all.into_iter().collect();
+    let mut random = Random(77);
+    for _ in 0..200 {
+        let mut bytes = whole.clone();
+        let flips = 1 + random.below(60);
+        for _ in 0..flips {
+            let bit = random.below(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        disk.set_bytes(&name, bytes);
+        let (_, found) = read(&disk.copy());
+        assert!(found.iter().all(|record| known.contains(record)));
+        assert!(
+            found.len() >= known.len() - flips,
+            "{} of {flips} flips",
+            found.len()
+        );
+    }
+}
+
+#[test]
+fn garbage_and_zeros_behind_the_end_are_cut_off() {
+    let (disk, name) = small_log();
+    let whole = disk.bytes(&name);
+    let mut random = Random(3);
+    let garbage: Vec<u8> = (0..20_000)
+        .map(|_| random.next().to_le_bytes()[0])
+        .collect();
+    for tail in [vec![0; 4_096], garbage, whole[..40].to_vec()] {
+        let mut bytes = whole.clone();
+        bytes.extend_from_slice(&tail);
+        disk.set_bytes(&name, bytes);
+        let (recovery, found) = read(&disk);
+        assert_eq!(found, numbered(&SMALL));
+        let torn = recovery.torn.unwrap();
+        assert_eq!(torn.offset, u64::try_from(whole.len()).unwrap());
+        assert_eq!(disk.bytes(&name), whole);
+    }
+}
+
+#[test]
+fn a_bad_sector_costs_the_records_in_it_and_nothing_is_cut_off() {
+    let (disk, name, all) = large_log();
+    let size = disk.bytes(&name).len();
+    disk.set_unreadable(&name, 10_000..10_100);
+    let (recovery, found) = read(&disk);
+    assert_eq!(recovery.unreadable_bytes, 4_096);
+    assert!(found.len() > all.len() - 170 && found.iter().all(|record| all.contains(record)));
+    disk.set_unreadable(&name, size - 100..size);
+    let (mut log, recovery, found) = open(&disk, LogOptions::default());
+    assert!(recovery.torn.is_some() && found.len() < all.len());
+    assert_eq!(disk.bytes(&name).len(), size);
+    // The lsns that could not be read are not given again, so they come back with the sector.
+    append(&mut log, &["more"], 50);
+    disk.set_unreadable(&name, 0..0);
+    let (_, found) = read(&disk);
+    assert_eq!(found[..all.len()], all);
+    assert_eq!(found.last().unwrap().1, b"more");
+}

@@ -1,0 +1,485 @@
+//! What the threads of the checkpoint do, and the state they share.
+//!
+//! One lock guards the small state below, and is never held while merging, reading or writing.
+//! Lock order: this one is never taken while the lock inside [`Layers`] is held.
+
+use super::merge::merge_batch;
+use super::{
+    Batch, CheckpointOptions, CheckpointStatus, FlushReply, LoadReply, OnFlushed, ScanReply,
+};
+use crate::flush::{Flushed, flush};
+use crate::{Layers, Overlay, StoreError};
+use kidoku_core::clock::Clock;
+use kidoku_core::effect::{Load, LoadFailed};
+use kidoku_core::fact::Partition;
+use kidoku_core::id::App;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Something to be read.
+pub(super) enum Job {
+    Load {
+        load: Load,
+        reply: LoadReply,
+    },
+    Scan {
+        app: App,
+        after: Option<Partition>,
+        limit: usize,
+        reply: ScanReply,
+    },
+}
+
+/// How to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    /// Do what is left to do first.
+    Close,
+    /// At once.
+    Abort,
+}
+
+/// A frozen overlay on its way to the store.
+#[derive(Clone)]
+struct Frozen {
+    overlay: Arc<Overlay>,
+    last_lsn: u64,
+    clock: Clock,
+}
+
+/// A flush somebody waits for: of everything up to a batch.
+struct FlushRequest {
+    batch: u64,
+    reply: FlushReply,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Batch>,
+    queued_bytes: usize,
+    /// Bytes of overlay that the queue may become.
+    queued_cost: usize,
+    /// Batches taken over, and merged, so far.
+    batches: u64,
+    batches_merged: u64,
+    merged_lsn: u64,
+    clock: Clock,
+    active_bytes: usize,
+    /// When the oldest fact of the active overlay came; `None` = it is empty.
+    active_since: Option<Instant>,
+    frozen: Option<Frozen>,
+    /// Batches in the frozen overlay and below.
+    batches_frozen: u64,
+    batches_flushed: u64,
+    /// Jobs with the batch that each has to see.
+    jobs: VecDeque<(u64, Job)>,
+    flush_requests: Vec<FlushRequest>,
+    stop: Option<Stop>,
+    merger_done: bool,
+    /// Why closing gave up.
+    close_error: Option<StoreError>,
+    status: CheckpointStatus,
+}
+
+pub(super) struct Shared {
+    pub(super) layers: Layers,
+    options: CheckpointOptions,
+    state: Mutex<State>,
+    for_merger: Condvar,
+    for_flusher: Condvar,
+    for_loaders: Condvar,
+    for_callers: Condvar,
+}
+
+impl Shared {
+    pub(super) fn new(layers: Layers, options: CheckpointOptions) -> Self {
+        Self {
+            layers,
+            options,
+            state: Mutex::default(),
+            for_merger: Condvar::new(),
+            for_flusher: Condvar::new(),
+            for_loaders: Condvar::new(),
+            for_callers: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing below panics half-way through a change, so a poisoned lock is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_full(&self, state: &State) -> bool {
+        let max = self.options.overlay_bytes_max;
+        // Merging is faster than the log, so a long queue means that the machine is very busy.
+        let queue_full = state.queued_cost >= max;
+        queue_full || (state.frozen.is_some() && state.active_bytes + state.queued_cost >= max)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_full(&self.state())
+    }
+
+    pub(super) fn enqueue_batch(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut state = self.state();
+        while state.stop.is_none() && self.is_full(&state) {
+            state = wait(&self.for_callers, state);
+        }
+        if state.stop.is_some() {
+            return Err(StoreError::Closed);
+        }
+        state.batches += 1;
+        state.queued_bytes += batch.bytes.len();
+        state.queued_cost += cost(&batch);
+        state.queue.push_back(batch);
+        drop(state);
+        self.for_merger.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn enqueue_job(&self, job: Job) {
+        let mut state = self.state();
+        if state.stop.is_some() {
+            drop(state);
+            return job.refuse();
+        }
+        let after = state.batches;
+        state.jobs.push_back((after, job));
+        drop(state);
+        self.for_loaders.notify_one();
+    }
+
+    pub(super) fn request_flush(&self, reply: FlushReply) {
+        let mut state = self.state();
+        if state.stop.is_some() {
+            drop(state);
+            return reply(Err(StoreError::Closed));
+        }
+        if state.batches_flushed >= state.batches {
+            drop(state);
+            return reply(Ok(()));
+        }
+        let batch = state.batches;
+        state.flush_requests.push(FlushRequest { batch, reply });
+        drop(state);
+        self.for_merger.notify_one();
+    }
+
+    pub(super) fn stop(&self, stop: Stop) {
+        let mut state = self.state();
+        state.stop = state.stop.max(Some(stop));
+        drop(state);
+        for condvar in [
+            &self.for_merger,
+            &self.for_flusher,
+            &self.for_loaders,
+            &self.for_callers,
+        ] {
+            condvar.notify_all();
+        }
+    }
+
+    /// After all threads have stopped: refuses whoever still waits, and says what is not done.
+    pub(super) fn close_result(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let requests = take_requests(&mut state, |_| true);
+        let result = state.close_error.take().map_or(Ok(()), Err);
+        drop(state);
+        requests
+            .into_iter()
+            .for_each(|request| (request.reply)(Err(StoreError::Closed)));
+        result
+    }
+
+    pub(super) fn status(&self) -> CheckpointStatus {
+        let (overlay_rows, overlay_bytes) = self.layers.overlay_size();
+        let state = self.state();
+        CheckpointStatus {
+            overlay_bytes,
+            overlay_rows,
+            queued_bytes: state.queued_bytes,
+            merged_lsn: state.merged_lsn,
+            loads_waiting: state.jobs.len(),
+            ..state.status.clone()
+        }
+    }
+
+    // ---- The merging thread.
+
+    pub(super) fn run_merger(&self) {
+        while let Some(batch) = self.next_batch() {
+            let merged = merge_batch(&self.layers, &batch);
+            let mut state = self.state();
+            state.batches_merged += 1;
+            state.merged_lsn = batch.last_lsn;
+            state.clock = state.clock.max(batch.clock);
+            state.queued_bytes -= batch.bytes.len();
+            state.queued_cost -= cost(&batch);
+            state.active_bytes = merged.active_bytes;
+            state.active_since.get_or_insert_with(Instant::now);
+            state.status.facts += merged.good;
+            state.status.facts_bad += merged.bad;
+            if merged.first_error.is_some() {
+                state.status.last_error = merged.first_error;
+            }
+            drop(state);
+            self.for_loaders.notify_all();
+            self.for_callers.notify_all();
+        }
+        let mut state = self.state();
+        state.merger_done = true;
+        drop(state);
+        self.for_flusher.notify_all();
+        self.for_loaders.notify_all();
+    }
+
+    /// Waits for a batch, and freezes the active overlay meanwhile when it is due. `None` = stop.
+    fn next_batch(&self) -> Option<Batch> {
+        let mut state = self.state();
+        loop {
+            if state.stop == Some(Stop::Abort) || state.close_error.is_some() {
+                return None;
+            }
+            let due_in = self.due_in(&state);
+            if state.frozen.is_none() && due_in == Some(Duration::ZERO) {
+                self.freeze(&mut state);
+            }
+            if let Some(batch) = state.queue.pop_front() {
+                return Some(batch);
+            }
+            if state.stop.is_some() && state.active_since.is_none() {
+                return None;
+            }
+            state = match due_in {
+                Some(due_in) if state.frozen.is_none() && due_in > Duration::ZERO => {
+                    let waited = self.for_merger.wait_timeout(state, due_in);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                // Nothing is due before something comes or the flusher is done.
+                Some(_) | None => wait(&self.for_merger, state),
+            };
+        }
+    }
+
+    /// How long until the active overlay is to be frozen; `None` = there is nothing in it.
+    fn due_in(&self, state: &State) -> Option<Duration> {
+        let since = state.active_since?;
+        let asked_for = state.flush_requests.iter().any(|request| {
+            request.batch <= state.batches_merged && request.batch > state.batches_frozen
+        });
+        let closing = state.stop.is_some() && state.queue.is_empty();
+        if asked_for || closing || state.active_bytes >= self.options.overlay_bytes_max {
+            return Some(Duration::ZERO);
+        }
+        Some(self.options.flush_interval.saturating_sub(since.elapsed()))
+    }
+
+    fn freeze(&self, state: &mut State) {
+        state.active_since = None;
+        state.active_bytes = 0;
+        state.batches_frozen = state.batches_merged;
+        // A batch without a readable fact leaves nothing to freeze, but still has to be cut from
+        // the log.
+        let overlay = self.layers.freeze().unwrap_or_default();
+        let (last_lsn, clock) = (state.merged_lsn, state.clock);
+        state.frozen = Some(Frozen {
+            overlay,
+            last_lsn,
+            clock,
+        });
+        self.for_flusher.notify_one();
+    }
+
+    // ---- The flushing thread.
+
+    pub(super) fn run_flusher(&self, on_flushed: &OnFlushed) {
+        while let Some(frozen) = self.next_frozen() {
+            let started = Instant::now();
+            match flush(self.layers.store(), &frozen.overlay, frozen.clock) {
+                Ok(flushed) => {
+                    let last_lsn = frozen.last_lsn;
+                    self.layers.drop_frozen();
+                    self.note_flushed(last_lsn, flushed, started.elapsed());
+                    // The last reference: a big overlay takes a while to free, so not in a lock.
+                    drop(frozen);
+                    on_flushed(last_lsn);
+                }
+                Err(error) => self.note_failed(error),
+            }
+        }
+    }
+
+    fn next_frozen(&self) -> Option<Frozen> {
+        let mut state = self.state();
+        loop {
+            if state.stop == Some(Stop::Abort) || state.close_error.is_some() {
+                return None;
+            }
+            if state.frozen.is_some() {
+                return state.frozen.clone();
+            }
+            if state.merger_done {
+                return None;
+            }
+            state = wait(&self.for_flusher, state);
+        }
+    }
+
+    fn note_flushed(&self, last_lsn: u64, flushed: Flushed, took: Duration) {
+        let mut state = self.state();
+        state.frozen = None;
+        state.batches_flushed = state.batches_frozen;
+        let status = &mut state.status;
+        status.flushed_lsn = last_lsn;
+        status.flushes += 1;
+        status.flush_time += took;
+        status.flush_error = None;
+        status.rows_written += flushed.applied.written;
+        status.rows_corrupt += flushed.applied.corrupt;
+        status.rows_stale += flushed.stale;
+        let purged = flushed.purged;
+        status.rows_purged += purged.rows + purged.rosters + purged.authors;
+        if flushed.damage.is_some() {
+            status.last_error = flushed.damage;
+        }
+        let done = state.batches_flushed;
+        let requests = take_requests(&mut state, |request| request.batch <= done);
+        drop(state);
+        self.for_merger.notify_all();
+        self.for_callers.notify_all();
+        requests
+            .into_iter()
+            .for_each(|request| (request.reply)(Ok(())));
+    }
+
+    /// Reports a failed flush and waits a while.
+    fn note_failed(&self, error: StoreError) {
+        let text = error.to_string();
+        let mut state = self.state();
+        state.status.flush_failures += 1;
+        state.status.flush_error = Some(text);
+        let frozen = state.batches_frozen;
+        let requests = take_requests(&mut state, |request| request.batch <= frozen);
+        if state.stop.is_some() {
+            state.close_error = Some(error);
+            drop(state);
+            self.for_merger.notify_all();
+            requests
+                .into_iter()
+                .for_each(|request| (request.reply)(Err(StoreError::Closed)));
+            return;
+        }
+        drop(state);
+        let mut error = Some(error);
+        for request in requests {
+            // One of those who wait gets the cause; the status has it for all.
+            (request.reply)(Err(error.take().unwrap_or(StoreError::Closed)));
+        }
+        let until = Instant::now() + self.options.retry_interval;
+        let mut state = self.state();
+        while state.stop.is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.for_flusher.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    // ---- The loading threads.
+
+    pub(super) fn run_loader(&self) {
+        while let Some(job) = self.next_job() {
+            let error = self.run_job(job);
+            let mut state = self.state();
+            state.status.loads += 1;
+            if error.is_some() {
+                state.status.load_failures += 1;
+                state.status.last_error = error;
+            }
+        }
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = self.state();
+        loop {
+            let aborted = state.stop == Some(Stop::Abort);
+            match state.jobs.front() {
+                Some((after, _)) if !aborted && *after <= state.batches_merged => {
+                    return state.jobs.pop_front().map(|(_, job)| job);
+                }
+                // What waits for a batch that is never going to be merged is refused.
+                Some(_) if aborted || state.merger_done => {
+                    let (_, job) = state.jobs.pop_front()?;
+                    drop(state);
+                    job.refuse();
+                    state = self.state();
+                }
+                None if state.stop.is_some() => return None,
+                Some(_) | None => state = wait(&self.for_loaders, state),
+            }
+        }
+    }
+
+    /// Gives what went wrong.
+    fn run_job(&self, job: Job) -> Option<String> {
+        match job {
+            Job::Load { load, reply } => match self.layers.load(&load) {
+                Ok(loaded) => {
+                    reply(Ok(loaded));
+                    None
+                }
+                Err(error) => {
+                    reply(Err(LoadFailed));
+                    Some(error.to_string())
+                }
+            },
+            Job::Scan {
+                app,
+                after,
+                limit,
+                reply,
+            } => {
+                let page = self.layers.scan(&app, after.as_ref(), limit);
+                let error = page.as_ref().err().map(ToString::to_string);
+                reply(page);
+                error
+            }
+        }
+    }
+}
+
+impl Job {
+    fn refuse(self) {
+        match self {
+            Self::Load { reply, .. } => reply(Err(LoadFailed)),
+            Self::Scan { reply, .. } => reply(Err(StoreError::Closed)),
+        }
+    }
+}
+
+/// Bytes of overlay that a fact makes beside its own, when all of its rows are new: a state row and
+/// its roster row.
+const FACT_BYTES: usize = 512;
+
+/// Bytes of overlay that a batch may become.
+fn cost(batch: &Batch) -> usize {
+    let facts = usize::try_from(batch.count).unwrap_or(usize::MAX);
+    batch
+        .bytes
+        .len()
+        .saturating_add(facts.saturating_mul(FACT_BYTES))
+}
+
+fn wait<'a>(condvar: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condvar.wait(state).unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_requests(state: &mut State, done: impl Fn(&FlushRequest) -> bool) -> Vec<FlushRequest> {
+    let requests = std::mem::take(&mut state.flush_requests);
+    let (done, left) = requests.into_iter().partition(done);
+    state.flush_requests = left;
+    done
+}

@@ -1,0 +1,292 @@
+//! Values: what a row holds, its merge and its bytes.
+//!
+//! The bytes are those of [`kidoku_core::fact::codec::encode_value`], or of a roster row, followed
+//! by two bytes of a hash over key and value. The engine below has checksums of its own for its
+//! blocks; these two bytes find a value that stands under another row's key.
+
+use kidoku_core::clock::Clock;
+use kidoku_core::fact::bytes::{Reader, put_varint};
+use kidoku_core::fact::codec::{DecodeError, decode_value, encode_value};
+use kidoku_core::fact::{
+    FactKey, Incarnation, Membership, Merge, MessageRow, Part, StateRow, Value,
+};
+use kidoku_core::id::Position;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::key::Key;
+
+/// What a row holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// The merged facts of one key.
+    Fact(Value),
+    /// That a user has rows in a channel, in the channel's roster.
+    Roster(RosterRow),
+}
+
+/// What a channel's roster has of one user. Derived from the user's State, Mention and Own facts, so
+/// that receipts and a drop find everyone with a row in the channel without reading all users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RosterRow {
+    /// The latest incarnation of the user's mentions and own messages in the channel.
+    pub marks: Incarnation,
+    /// What receipts need of the user's state row; `None` = there is none.
+    pub state: Option<RosterState>,
+}
+
+/// What receipts need of a state row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RosterState {
+    /// That of the state row; a later one replaces the others whole.
+    pub incarnation: Incarnation,
+    /// The public position.
+    pub public: Position,
+    /// The membership; `None` = never said.
+    pub membership: Option<Membership>,
+}
+
+impl RosterRow {
+    /// What a state row adds to the roster.
+    pub fn of_state(row: &StateRow) -> Self {
+        let StateRow {
+            incarnation,
+            public,
+            membership,
+            ..
+        } = *row;
+        Self {
+            marks: Incarnation::NEVER,
+            state: Some(RosterState {
+                incarnation,
+                public,
+                membership,
+            }),
+        }
+    }
+
+    /// What a mention or an own message adds to the roster.
+    pub fn of_mark(incarnation: Incarnation) -> Self {
+        Self {
+            marks: incarnation,
+            state: None,
+        }
+    }
+
+    /// The latest incarnation of any of the user's rows in the channel.
+    pub fn incarnation(&self) -> Incarnation {
+        self.state
+            .map_or(self.marks, |state| state.incarnation.max(self.marks))
+    }
+}
+
+impl Merge for RosterState {
+    fn merge(&mut self, other: &Self) {
+        if other.incarnation > self.incarnation {
+            *self = *other;
+        } else if other.incarnation == self.incarnation {
+            self.public = self.public.max(other.public);
+            self.membership = self.membership.max(other.membership);
+        }
+    }
+}
+
+impl Merge for RosterRow {
+    fn merge(&mut self, other: &Self) {
+        self.marks = self.marks.max(other.marks);
+        match (self.state.as_mut(), &other.state) {
+            (Some(state), Some(theirs)) => state.merge(theirs),
+            (None, theirs) => self.state = *theirs,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+impl Row {
+    /// The incarnation of what the row holds.
+    pub fn incarnation(&self) -> Incarnation {
+        match self {
+            Self::Fact(value) => value.incarnation(),
+            Self::Roster(row) => row.incarnation(),
+        }
+    }
+
+    /// True when a row of this kind can stand at `key`.
+    fn fits(&self, key: &Key<'_>) -> bool {
+        match (self, key) {
+            (Self::Fact(value), Key::Fact(FactKey { part, .. })) => value.fits(*part),
+            (Self::Roster(_), Key::Roster { .. }) => true,
+            (Self::Fact(_), Key::Roster { .. }) | (Self::Roster(_), Key::Fact(_)) => false,
+        }
+    }
+
+    /// Bytes on the heap, estimated, for the overlay's account.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let Self::Fact(value) = self else { return 0 };
+        match value {
+            Value::Erased(_)
+            | Value::Role { .. }
+            | Value::Mark(_)
+            | Value::Trim { .. }
+            | Value::OpaqueId { .. } => 0,
+            Value::Floor { floor, .. } => floor.entries().len() * 16,
+            Value::State(_) => size_of::<StateRow>(),
+            Value::Settings { .. } => 128,
+            Value::Message(row) => message_heap_bytes(row),
+        }
+    }
+}
+
+/// A name's shared allocation: counts, text and rounding.
+const NAME_BYTES: usize = 48;
+
+fn message_heap_bytes(row: &MessageRow) -> usize {
+    let posted = row.posted.as_ref();
+    let names = posted.map_or(0, |posted| {
+        posted.roles.len() + usize::from(posted.author.is_some())
+    }) + row
+        .edit
+        .as_ref()
+        .map_or(0, |edit| edit.roles.len() + edit.mentions.len());
+    size_of::<MessageRow>() + names * NAME_BYTES
+}
+
+impl Merge for Row {
+    fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Fact(value), Self::Fact(other)) => value.merge(other),
+            (Self::Roster(row), Self::Roster(other)) => row.merge(other),
+            // The two never share a key: what is read is checked against its key first.
+            (Self::Fact(_), Self::Roster(_)) | (Self::Roster(_), Self::Fact(_)) => {}
+        }
+    }
+}
+
+/// The kind byte of a roster row; fact values have those of the fact codec, all below.
+const ROSTER: u8 = 0x20;
+const STATED: u8 = 1;
+const MEMBERSHIP: u8 = 1 << 1;
+const MEMBER: u8 = 1 << 2;
+
+const CHECK_BYTES: usize = 2;
+
+fn check(key: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {
+    let [.., high, low] = xxh3_64_with_seed(body, xxh3_64(key)).to_be_bytes();
+    [high, low]
+}
+
+/// The bytes of a row under a key.
+pub fn encode_row(key: &[u8], row: &Row) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
+    match row {
+        Row::Fact(value) => encode_value(value, &mut out),
+        Row::Roster(row) => put_roster(row, &mut out),
+    }
+    let check = check(key, &out);
+    out.extend_from_slice(&check);
+    out
+}
+
+/// Reads the row under a key.
+///
+/// # Errors
+/// When the bytes are not exactly a row of the key's kind, or their hash is another.
+pub fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, DecodeError> {
+    let (body, found) = bytes.split_last_chunk().ok_or(DecodeError::Truncated)?;
+    if check(key, body) != *found {
+        return Err(DecodeError::Hash);
+    }
+    let row = match body.first() {
+        Some(&ROSTER) => Row::Roster(read_roster(body)?),
+        _ => Row::Fact(decode_value(body)?),
+    };
+    if row.fits(&crate::key::parse(key)?) {
+        Ok(row)
+    } else {
+        Err(DecodeError::Kind)
+    }
+}
+
+/// Merges a row into stored bytes; `None` when nothing changes.
+///
+/// # Errors
+/// When the stored bytes are damaged.
+pub fn merge_value(key: &[u8], stored: &[u8], new: &Row) -> Result<Option<Vec<u8>>, DecodeError> {
+    let mut row = decode_row(key, stored)?;
+    row.merge(new);
+    let merged = encode_row(key, &row);
+    Ok((merged != stored).then_some(merged))
+}
+
+fn put_roster(row: &RosterRow, out: &mut Vec<u8>) {
+    out.push(ROSTER);
+    let membership = row.state.and_then(|state| state.membership);
+    let member = membership.is_some_and(|membership| membership.member);
+    let flags = [
+        (row.state.is_some(), STATED),
+        (membership.is_some(), MEMBERSHIP),
+        (member, MEMBER),
+    ];
+    out.push(
+        flags
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .map(|(_, flag)| flag)
+            .sum(),
+    );
+    put_varint(out, row.marks.0);
+    if let Some(state) = row.state {
+        put_varint(out, state.incarnation.0);
+        put_varint(out, state.public.0);
+    }
+    if let Some(membership) = membership {
+        put_varint(out, membership.clock.0);
+        put_varint(out, membership.from.0);
+    }
+}
+
+fn read_roster(body: &[u8]) -> Result<RosterRow, DecodeError> {
+    let mut reader = Reader::new(body);
+    reader.byte()?;
+    let flags = reader.byte()?;
+    let stated = flags & STATED != 0;
+    if flags & !(STATED | MEMBERSHIP | MEMBER) != 0 || (!stated && flags != 0) {
+        return Err(DecodeError::Flags);
+    }
+    let mut row = RosterRow {
+        marks: Clock(reader.varint()?),
+        state: None,
+    };
+    if stated {
+        let incarnation = Clock(reader.varint()?);
+        let public = Position(reader.varint()?);
+        let membership = if flags & MEMBERSHIP != 0 {
+            let clock = Clock(reader.varint()?);
+            let from = Position(reader.varint()?);
+            Some(Membership {
+                clock,
+                member: flags & MEMBER != 0,
+                from,
+            })
+        } else {
+            None
+        };
+        row.state = Some(RosterState {
+            incarnation,
+            public,
+            membership,
+        });
+    }
+    reader.finish()?;
+    Ok(row)
+}
+
+/// What a fact adds to the roster of the channel it is about, if any.
+pub(crate) fn roster_of<'a>(key: &FactKey<'a>, value: &Value) -> Option<(&'a str, RosterRow)> {
+    match (key.part, value) {
+        (Part::State(channel), Value::State(row)) => Some((channel, RosterRow::of_state(row))),
+        (Part::Mention(channel, _) | Part::Own(channel, _), Value::Mark(incarnation)) => {
+            Some((channel, RosterRow::of_mark(*incarnation)))
+        }
+        (_, _) => None,
+    }
+}

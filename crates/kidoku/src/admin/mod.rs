@@ -1,0 +1,106 @@
+//! The admin port: is the server alive, is it ready, which one is it, what does it count. No key is
+//! needed and no user data is shown, so it may be given to probes and scrapers, not to the world.
+
+use crate::engine::Engine;
+use crate::http::HttpState;
+use crate::metrics::{HttpMetrics, Snapshot, encode};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, CONTENT_SECURITY_POLICY};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use std::io;
+use std::sync::Arc;
+
+#[cfg(test)]
+mod tests;
+
+/// What the admin port may see.
+#[derive(Clone, Debug)]
+pub struct AdminState {
+    /// Asked for its status.
+    pub engine: Engine,
+    /// What the HTTP interface has counted; the one of its
+    /// [`HttpState`](crate::http::HttpState::metrics).
+    pub http: Arc<HttpMetrics>,
+}
+
+impl From<HttpState> for AdminState {
+    fn from(state: HttpState) -> Self {
+        Self { engine: state.engine, http: state.metrics }
+    }
+}
+
+/// The answer of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// True = takes traffic.
+    pub ready: bool,
+    /// Why not; empty when ready.
+    pub reasons: Vec<String>,
+}
+
+/// The answer of `/version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// The program.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+/// The program and its version.
+pub const VERSION: Version =
+    Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+
+const PAGE: &str = include_str!("page.html");
+
+/// The admin interface as a service.
+pub fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/version", get(async || Json(VERSION)))
+        .route("/metrics", get(metrics))
+        .with_state(state)
+}
+
+/// Serves the admin listener on the current runtime until the future is dropped.
+///
+/// # Errors
+/// When the listener can not be used by the runtime.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    state: impl Into<AdminState>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    axum::serve(listener, router(state.into())).await
+}
+
+async fn page() -> Response {
+    let policy = "default-src 'none'; frame-ancestors 'none'";
+    ([(CONTENT_SECURITY_POLICY, policy)], Html(PAGE)).into_response()
+}
+
+async fn readyz(State(state): State<AdminState>) -> Response {
+    let reasons = state.engine.status().await.not_ready;
+    readiness(reasons)
+}
+
+fn readiness(reasons: Vec<String>) -> Response {
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = Json(Readiness { ready, reasons });
+    (status, [(CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+async fn metrics(State(state): State<AdminState>) -> Response {
+    let status = state.engine.status().await;
+    let text = encode(Snapshot { status, http: state.http });
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}

@@ -1,0 +1,367 @@
+//! Log, checkpoint and store behind the cores: opening with recovery, and the journal they make.
+
+use super::journal::{Journal, JournalStatus, Marker, ScanPage};
+use super::mailbox::Envelope;
+use super::shared::Shared;
+use crate::config::{Config, Durability};
+use kidoku_core::clock::Clock;
+use kidoku_core::error::Error;
+use kidoku_log::{
+    Appender, BatchState, Committer, Cutter, FsDisk, Log, LogError, LogOptions, Lsn, QueueError,
+    QueueOptions, Recovery, Sink, Writer,
+};
+use kidoku_store::{
+    Batch, Checkpoint, CheckpointOptions, Embedded, EmbeddedOptions, Store, StoreError,
+};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// Facts of one page of a scan, from which on it ends with the partition it is in.
+const SCAN_FACTS: usize = 4_096;
+
+/// Bytes of recovered records handed to the checkpoint at a time.
+const RECOVERY_BATCH_BYTES: usize = 1 << 20;
+
+/// Records between two reports of progress.
+const PROGRESS_RECORDS: u64 = 65_536;
+
+/// Bytes that may wait for the disk before clients are refused.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Longer than any key of the store, and above all of them.
+const KEY_END: [u8; 1] = [0xff];
+
+/// Why log or store can not be opened or closed.
+#[derive(Debug)]
+pub enum StorageError {
+    /// The log.
+    Log(LogError),
+    /// The store.
+    Store(StoreError),
+    /// The system gives no thread, or the like.
+    Io(io::Error),
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Log(error) => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Io(error) => Some(error),
+        }
+    }
+}
+
+impl From<LogError> for StorageError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<StoreError> for StorageError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for StorageError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Log, checkpoint and store of a running server.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    writer: Writer<Marker>,
+    checkpoint: Arc<Checkpoint>,
+    /// Where the log's thread finds the cores, once they are there.
+    shared: Arc<OnceLock<Arc<Shared>>>,
+    /// What the cores use.
+    pub(crate) journal: Arc<dyn Journal>,
+    /// The highest clock that a fact in the log may have.
+    pub(crate) clock: Arc<AtomicU64>,
+    /// What recovery found.
+    pub(crate) recovery: Recovery,
+    /// Log and store were empty.
+    pub(crate) is_fresh: bool,
+}
+
+impl Storage {
+    /// Opens log and store in a data directory and replays the log. `progress` is told the number
+    /// of facts replayed, now and then.
+    ///
+    /// # Errors
+    /// When either can not be read or written.
+    pub(crate) fn open(
+        config: &Config,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, StorageError> {
+        let store_dir = config.data_dir.join("store");
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
+        let store_is_empty = store.range(&[], &KEY_END, 1)?.is_empty();
+        let cutter = Arc::new(OnceLock::new());
+        let checkpoint = Arc::new(start_checkpoint(config, store, Arc::clone(&cutter))?);
+        let log_dir = config.data_dir.join("log");
+        let (log, recovery) = replay(config, &log_dir, &checkpoint, progress)?;
+        drop(cutter.set(log.cutter()));
+        let clock_seen = recovery.clock_max.max(checkpoint.stored_clock()?.0);
+        let clock = Arc::new(AtomicU64::new(clock_seen));
+        let is_fresh = store_is_empty && clock_seen == 0 && recovery.last == Lsn::NONE;
+
+        let shared = Arc::new(OnceLock::new());
+        let sink = LogSink { shared: Arc::clone(&shared), checkpoint: Arc::clone(&checkpoint) };
+        let options = QueueOptions { queue_bytes_max: QUEUE_BYTES_MAX, ..QueueOptions::default() };
+        let clock_now = Arc::clone(&clock);
+        let clock_of_group = move || clock_now.load(Ordering::Acquire);
+        let (appender, committer) = Committer::new(log, options, clock_of_group, sink);
+        let journal = LogJournal { appender, checkpoint: Arc::downgrade(&checkpoint) };
+        let writer = Writer::start(committer)?;
+        let journal: Arc<dyn Journal> = Arc::new(journal);
+        Ok(Self { writer, checkpoint, shared, journal, clock, recovery, is_fresh })
+    }
+
+    /// The last lsn that was recovered.
+    pub(crate) fn recovered_lsn(&self) -> u64 {
+        self.recovery.last.0
+    }
+
+    /// Tells the log's thread whom to wake. Before that nothing may be appended.
+    pub(crate) fn connect(&self, shared: &Arc<Shared>) {
+        drop(self.shared.set(Arc::clone(shared)));
+    }
+
+    /// Syncs the log and then, for at most `checkpoint_time`, moves everything into the store. What
+    /// is not moved is in the log.
+    ///
+    /// # Errors
+    /// When the log could not be synced.
+    pub(crate) fn close(self, checkpoint_time: Duration) -> Result<(), StorageError> {
+        let Self { writer, checkpoint, shared, .. } = self;
+        let result = writer.close();
+        drop(shared);
+        // A handle that asks for the status at this very moment may hold it; then it just stops.
+        if let Some(checkpoint) = Arc::into_inner(checkpoint) {
+            let (done, closed) = mpsc::sync_channel(1);
+            let close = move || {
+                let stored = checkpoint.close().is_ok();
+                let _gave_up_waiting = done.send(stored).is_err();
+            };
+            let thread = std::thread::Builder::new().name("checkpoint-close".to_owned());
+            drop(thread.spawn(close)?);
+            let _left_to_the_log = closed.recv_timeout(checkpoint_time).is_err();
+        }
+        result.map_err(StorageError::Io)
+    }
+}
+
+fn start_checkpoint(
+    config: &Config,
+    store: Arc<dyn Store>,
+    cutter: Arc<OnceLock<Cutter<FsDisk>>>,
+) -> Result<Checkpoint, StorageError> {
+    let options = CheckpointOptions {
+        overlay_bytes_max: config.checkpoint.overlay_bytes,
+        flush_interval: Duration::from_millis(config.checkpoint.interval_ms),
+        ..CheckpointOptions::default()
+    };
+    let on_flushed = move |lsn: u64| {
+        if let Some(cutter) = cutter.get() {
+            // What can not be removed now is tried again after the next flush.
+            drop(cutter.cut(Lsn(lsn)));
+        }
+    };
+    Ok(Checkpoint::start(store, options, Box::new(on_flushed))?)
+}
+
+/// Opens the log and hands every record to the checkpoint.
+fn replay(
+    config: &Config,
+    dir: &Path,
+    checkpoint: &Checkpoint,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Log<FsDisk>, Recovery), StorageError> {
+    let durability = match config.durability {
+        Durability::Sync => kidoku_log::Durability::Sync,
+        Durability::Memory => kidoku_log::Durability::Memory,
+    };
+    let options = LogOptions { segment_bytes_max: config.log.segment_bytes, durability };
+    let mut gathered = Gathered::default();
+    let mut result = Ok(());
+    let mut records = 0;
+    let (log, recovery) = Log::open(FsDisk::open(dir)?, options, |lsn, clock, record| {
+        if !gathered.takes(lsn) && result.is_ok() {
+            result = gathered.hand_over(checkpoint);
+        }
+        gathered.add(lsn, clock, record);
+        records += 1;
+        if records % PROGRESS_RECORDS == 0 {
+            progress(records);
+        }
+    })?;
+    result?;
+    gathered.hand_over(checkpoint)?;
+    progress(records);
+    Ok((log, recovery))
+}
+
+/// Recovered records on their way to the checkpoint.
+#[derive(Default)]
+struct Gathered {
+    first: Lsn,
+    last: Lsn,
+    clock: u64,
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+impl Gathered {
+    /// True when the record with this lsn belongs into the same batch.
+    fn takes(&self, lsn: Lsn) -> bool {
+        self.count == 0 || (self.last.next() == lsn && self.bytes.len() < RECOVERY_BATCH_BYTES)
+    }
+
+    fn add(&mut self, lsn: Lsn, clock: u64, record: &[u8]) {
+        if self.count == 0 {
+            self.first = lsn;
+        }
+        self.last = lsn;
+        self.clock = self.clock.max(clock);
+        // The log bounds a record's length far below 4 GiB.
+        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(record);
+        self.count += 1;
+    }
+
+    fn hand_over(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let batch = Batch {
+            first_lsn: self.first.0,
+            last_lsn: self.last.0,
+            clock: Clock(self.clock),
+            bytes: Arc::from(self.bytes.as_slice()),
+            count: self.count,
+        };
+        self.bytes.clear();
+        self.count = 0;
+        checkpoint.batch(batch)
+    }
+}
+
+/// The log's thread's way back: to the cores that wait, and on to the checkpoint.
+struct LogSink {
+    shared: Arc<OnceLock<Arc<Shared>>>,
+    checkpoint: Arc<Checkpoint>,
+}
+
+impl Sink<Marker> for LogSink {
+    fn durable(&mut self, up_to: Lsn) {
+        if let Some(shared) = self.shared.get() {
+            shared.publish_durable(up_to.0);
+        }
+    }
+
+    fn batch(&mut self, batch: Arc<kidoku_log::Batch>, _state: BatchState) {
+        let batch = Batch {
+            first_lsn: batch.first.0,
+            last_lsn: batch.last.0,
+            clock: Clock(batch.clock),
+            bytes: Arc::from(batch.bytes.as_slice()),
+            count: u64::from(batch.count),
+        };
+        // It refuses only while it closes, which it does after this sink is gone.
+        drop(self.checkpoint.batch(batch));
+    }
+
+    fn marker(&mut self, marker: Marker) {
+        match marker {
+            Marker::Load { core, load } => {
+                let Some(shared) = self.shared.get().map(Arc::clone) else { return };
+                let asked = load.clone();
+                let reply = move |data| shared.post(core, Envelope::Loaded { load: asked, data });
+                self.checkpoint.load(load, Box::new(reply));
+            }
+            Marker::Scan { app, after, reply } => {
+                let answer = move |page: Result<kidoku_store::ScanPage, StoreError>| {
+                    let page: ScanPage =
+                        page.map(|page| (page.facts, page.next)).map_err(|_| Error::Storage);
+                    // Whoever asked may have gone away.
+                    drop(reply.send(page));
+                };
+                self.checkpoint.scan(app, after, SCAN_FACTS, Box::new(answer));
+            }
+        }
+    }
+
+    fn failed(&mut self, _first: Lsn, _last: Lsn, _error: &io::Error) {
+        if let Some(shared) = self.shared.get() {
+            shared.publish_failing(true);
+        }
+    }
+
+    fn recovered(&mut self) {
+        if let Some(shared) = self.shared.get() {
+            shared.publish_failing(false);
+        }
+    }
+}
+
+/// The log's queue as the cores see it.
+#[derive(Debug)]
+struct LogJournal {
+    appender: Appender<Marker>,
+    checkpoint: Weak<Checkpoint>,
+}
+
+impl Journal for LogJournal {
+    fn append(&self, records: &[u8], count: u32) -> u64 {
+        match self.appender.append_admitted(records, count) {
+            Ok(lsn) => lsn.0,
+            // What is refused is not kept, so what rests on it may never be acknowledged.
+            Err(QueueError::Full { .. } | QueueError::Closed | QueueError::Group(_)) => u64::MAX,
+        }
+    }
+
+    fn mark(&self, marker: Marker) {
+        // A closed log drops it: a scan's caller sees that, and a load's shard is ending too.
+        drop(self.appender.mark(marker));
+    }
+
+    fn has_room(&self) -> bool {
+        self.appender.has_room()
+    }
+
+    fn status(&self) -> JournalStatus {
+        let log = self.appender.stats();
+        let checkpoint = self.checkpoint.upgrade().map(|checkpoint| checkpoint.status());
+        let checkpoint = checkpoint.unwrap_or_default();
+        let problem = checkpoint.flush_error.map(|error| format!("the store: {error}"));
+        JournalStatus {
+            appended_lsn: log.appended.0,
+            flushed_lsn: checkpoint.flushed_lsn,
+            groups: log.groups,
+            bytes: log.bytes,
+            sync_seconds: log.commit_time.as_secs_f64(),
+            overlay_bytes: u64::try_from(checkpoint.overlay_bytes).unwrap_or(u64::MAX),
+            problems: problem.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The OpenAPI document: made from the handlers, completed with what all of them share.
+
+use super::caller::APP_HEADER;
+use super::route;
+use kidoku_proto::json::problem::Problem;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ComponentsBuilder, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr,
+    Required, ResponseBuilder, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+const TAGS: [(&str, &str); 6] = [
+    ("channels", "Channels: settings, members, retention"),
+    ("messages", "Messages: posted, edited, deleted, read"),
+    ("users", "Users: acks, read states, totals"),
+    ("roles", "Roles: who holds them"),
+    ("events", "Everything as a stream of JSON Lines"),
+    ("operations", "For those who run the server"),
+];
+
+/// Name of the security scheme.
+const BEARER: &str = "key";
+
+/// The OpenAPI 3.1 document as text, as `/openapi.json` serves it and as it is kept in
+/// `docs/reference/openapi.json`.
+pub fn openapi_json() -> String {
+    to_json(&document())
+}
+
+/// The document as text that ends with a line end.
+pub(super) fn to_json(document: &OpenApi) -> String {
+    // Maps of strings and plain structures: there is nothing in it that can not be written.
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The whole document.
+pub(super) fn document() -> OpenApi {
+    let mut document = route::all().into_openapi();
+    document.info = InfoBuilder::new()
+        .title("Kidoku")
+        .version("v1")
+        .description(Some(
+            "Read state for chat, forums and feeds: what has a user not read yet, who mentioned \
+             them, who has read this. Message ids, eras and revisions are strings; a body may give \
+             an id as a number too. Every error is `application/problem+json` with the same code \
+             word as in RESP.",
+        ))
+        .license(Some(
+            LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+        ))
+        .build();
+    let tags = TAGS.iter().map(|(name, text)| {
+        TagBuilder::new().name(*name).description(Some(*text)).build()
+    });
+    document.tags = Some(tags.collect());
+    document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    let components = document.components.take().unwrap_or_default();
+    let mut components = ComponentsBuilder::from(components).schemas_from_iter(schemas);
+    components = components.security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    document.components = Some(components.build());
+    for item in document.paths.paths.values_mut() {
+        for (_, operation) in each(item) {
+            complete(operation);
+        }
+    }
+    document
+}
+
+/// (method, route) of every route, those outside of the document too.
+pub(super) fn operations(document: &OpenApi) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (route, item) in &document.paths.paths {
+        let mut item = item.clone();
+        all.extend(each(&mut item).map(|(method, _)| (method.to_owned(), route.clone())));
+    }
+    let others = ["/openapi.json", "/docs", "/docs/docs.js", "/docs/docs.css"];
+    all.extend(others.map(|route| ("GET".to_owned(), route.to_owned())));
+    all
+}
+
+fn each(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    [("GET", get), ("PUT", put), ("POST", post), ("DELETE", delete), ("PATCH", patch)]
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Adds what every operation takes and may answer.
+fn complete(operation: &mut Operation) {
+    let app: Parameter = ParameterBuilder::new()
+        .name(APP_HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The app, if the key is the root key"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build();
+    operation.parameters.get_or_insert_default().push(app.into());
+    let problem = Content::new(Some(RefOr::Ref(Ref::from_schema_name(Problem::name()))));
+    let refused = ResponseBuilder::new()
+        .description("Refused; `code` says what to react to")
+        .content("application/problem+json", problem)
+        .build();
+    operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
+}

@@ -1,0 +1,172 @@
+//! From counters to text.
+
+use super::{HttpMetrics, Kind, Metric};
+use crate::engine::Status;
+use kidoku_core::shard::Stats;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::Arc;
+
+/// Everything a scrape shows, at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What the engine says.
+    pub status: Status,
+    /// What HTTP has counted.
+    pub http: Arc<HttpMetrics>,
+}
+
+/// The metrics as OpenMetrics text.
+pub fn encode(snapshot: Snapshot) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(snapshot));
+    let mut out = String::new();
+    // Writing into a string can not fail, and the metrics report no error of their own.
+    match text::encode(&mut out, &registry) {
+        Ok(()) => out,
+        Err(fmt::Error) => String::new(),
+    }
+}
+
+/// One line: labels and a value.
+struct Sample<'a> {
+    labels: Vec<(&'static str, &'a str)>,
+    value: Value,
+}
+
+#[derive(Clone, Copy)]
+enum Value {
+    Whole(u64),
+    Real(f64),
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let cores: Vec<String> =
+            (0..self.status.mailbox_lengths.len()).map(|core| core.to_string()).collect();
+        for &metric in Metric::ALL {
+            if metric.kind() == Kind::Info {
+                let info = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+                let (name, help) = (metric.name(), metric.help());
+                info.encode(encoder.encode_descriptor(name, help, None, MetricType::Info)?)?;
+                continue;
+            }
+            let samples = self.samples(metric, &cores);
+            if !samples.is_empty() {
+                write(&mut encoder, metric, &samples)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(
+    encoder: &mut DescriptorEncoder<'_>,
+    metric: Metric,
+    samples: &[Sample<'_>],
+) -> Result<(), fmt::Error> {
+    let counts = metric.kind() == Kind::Counter;
+    let kind = if counts { MetricType::Counter } else { MetricType::Gauge };
+    let mut encoder = encoder.encode_descriptor(metric.name(), metric.help(), None, kind)?;
+    for sample in samples {
+        if sample.labels.is_empty() {
+            write_value(&mut encoder, counts, sample.value)?;
+        } else {
+            write_value(&mut encoder.encode_family(&sample.labels)?, counts, sample.value)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_value(
+    encoder: &mut MetricEncoder<'_>,
+    counts: bool,
+    value: Value,
+) -> Result<(), fmt::Error> {
+    match (counts, value) {
+        (true, Value::Whole(value)) => {
+            encoder.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+        }
+        (true, Value::Real(value)) => encoder.encode_counter::<NoLabelSet, f64, u64>(&value, None),
+        (false, Value::Whole(value)) => encoder.encode_gauge(&value),
+        (false, Value::Real(value)) => encoder.encode_gauge(&value),
+    }
+}
+
+impl Snapshot {
+    fn sum(&self, of: impl Fn(&Stats) -> u64) -> Vec<Sample<'static>> {
+        one(self.status.shards.iter().map(of).sum())
+    }
+
+    fn samples<'a>(&'a self, metric: Metric, cores: &'a [String]) -> Vec<Sample<'a>> {
+        let Self { status, http } = self;
+        match metric {
+            Metric::Build => Vec::new(),
+            Metric::Ready => one(u64::from(status.not_ready.is_empty())),
+            Metric::Cores => one(u64::try_from(status.shards.len()).unwrap_or(u64::MAX)),
+            Metric::Users => self.sum(|stats| stats.users),
+            Metric::Channels => self.sum(|stats| stats.channels),
+            Metric::ReadStates => self.sum(|stats| stats.read_states),
+            Metric::Messages => self.sum(|stats| stats.messages),
+            Metric::UserBytes => self.sum(|stats| stats.user_bytes),
+            Metric::ChannelBytes => self.sum(|stats| stats.channel_bytes),
+            Metric::Waiting => self.sum(|stats| stats.waiting),
+            Metric::MailboxLength => {
+                let lengths = status.mailbox_lengths.iter().zip(cores);
+                lengths.map(|(length, core)| labelled(vec![("core", core)], *length)).collect()
+            }
+            Metric::Requests => self.sum(|stats| stats.requests),
+            Metric::Facts => self.sum(|stats| stats.facts),
+            Metric::Loads => self.sum(|stats| stats.loads),
+            Metric::Evictions => self.sum(|stats| stats.evictions),
+            Metric::LateMessages => self.sum(|stats| stats.late_messages),
+            Metric::PeerMessages => self.sum(|stats| stats.peer_messages),
+            Metric::LogAppendedLsn => one(status.appended_lsn),
+            Metric::LogDurableLsn => one(status.durable_lsn),
+            Metric::StoreFlushedLsn => one(status.flushed_lsn),
+            Metric::LogGroups => one(status.log_groups),
+            Metric::LogBytes => one(status.log_bytes),
+            Metric::LogSyncSeconds => {
+                vec![Sample { labels: Vec::new(), value: Value::Real(status.log_sync_seconds) }]
+            }
+            Metric::OverlayBytes => one(status.overlay_bytes),
+            Metric::RespConnections => one(status.resp_connections),
+            Metric::HttpConnections => one(http.connections()),
+            Metric::HttpConnectionsRefused => one(http.connections_refused()),
+            Metric::HttpRequests => http_requests(http),
+            Metric::HttpRefusals => {
+                let by_code = http.refusals();
+                by_code.map(|(code, count)| labelled(vec![("code", code)], count)).collect()
+            }
+            Metric::EventLines => {
+                let (applied, failed) = http.lines();
+                vec![
+                    labelled(vec![("outcome", "applied")], applied),
+                    labelled(vec![("outcome", "failed")], failed),
+                ]
+            }
+        }
+    }
+}
+
+fn http_requests(http: &HttpMetrics) -> Vec<Sample<'_>> {
+    let counted = http.requests().into_iter();
+    counted
+        .map(|(method, route, class, count)| {
+            labelled(vec![("method", method), ("route", route), ("status", class)], count)
+        })
+        .collect()
+}
+
+fn one(value: u64) -> Vec<Sample<'static>> {
+    vec![labelled(Vec::new(), value)]
+}
+
+fn labelled<'a>(labels: Vec<(&'static str, &'a str)>, value: u64) -> Sample<'a> {
+    Sample { labels, value: Value::Whole(value) }
+}

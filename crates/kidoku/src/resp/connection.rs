@@ -1,0 +1,485 @@
+//! One RESP connection: a state machine polled by its own light task, and called by its core when
+//! answers come.
+//!
+//! The task reads, parses and submits; the core's flush fills the slots and sends what is ready, so
+//! that however many answers there are, one write carries them. While nothing is under way the
+//! connection has no buffer.
+
+use super::dispatch::Deferred;
+use super::input::Input;
+use super::io::Io;
+use super::output::{Output, Sent};
+use super::session::Session;
+use super::slots::{Front, Ready, Slots};
+use super::{OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES, RespServer, WRITE_STALL};
+use crate::engine::core::{Asker, Core};
+use crate::engine::gate::View;
+use crate::engine::ticket::Place;
+use kidoku_core::error::Error;
+use kidoku_core::reply::{Event, Reply};
+use kidoku_core::request::Class;
+use kidoku_proto::resp::Protocol;
+use kidoku_proto::resp::reply::{ReplyContext, write_event, write_result};
+use kidoku_proto::resp::write::Writer;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Commands taken in before other tasks of the core get their turn.
+pub(super) const COMMANDS_PER_TURN: usize = 128;
+
+/// How long a connection that was refused may go on sending before it is cut off. Closing with
+/// unread bytes would make the other side lose the answer that says why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is served.
+    Open,
+    /// Nothing more is read; it ends when all is answered.
+    Ending,
+    /// As `Ending`, but the other side may not have stopped sending.
+    Refused,
+    /// All is answered; what still comes is thrown away until the other side closes.
+    Lingering,
+    /// It is gone; only what is out has to come back.
+    Broken,
+}
+
+/// What changes.
+pub(super) struct State {
+    pub(super) session: Session,
+    pub(super) slots: Slots,
+    /// The class of the last request.
+    pub(super) class: Option<Class>,
+    /// A command that has to wait for those before it.
+    pub(super) deferred: Option<Deferred>,
+    /// A command that takes several steps is under way; those after it wait.
+    pub(super) task_runs: bool,
+    /// Bytes that are not parsed yet.
+    pub(super) input: Option<Box<Input>>,
+    pub(super) output: Output,
+    pub(super) phase: Phase,
+    /// The task waits for something that is not its socket.
+    waits: bool,
+    /// When the connection is cut off, unless something changes.
+    deadline: Option<Instant>,
+    /// It is in the list of connections with a deadline.
+    deadline_watched: bool,
+    /// Events whose ids have to be looked up first, and whether somebody is at it.
+    pub(super) events: VecDeque<Arc<Event>>,
+    pub(super) events_run: bool,
+}
+
+/// See the module.
+pub(crate) struct Connection {
+    pub(super) server: Rc<RespServer>,
+    pub(super) core: Rc<Core>,
+    pub(super) io: Rc<Io>,
+    place: Cell<Place>,
+    me: Weak<Self>,
+    stream: RefCell<TcpStream>,
+    state: RefCell<State>,
+    waker: RefCell<Option<Waker>>,
+    woken: Cell<bool>,
+}
+
+/// How far the encoding of answers came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoded {
+    /// There is no more.
+    All,
+    /// One is held for the disk.
+    Held,
+    /// The buffer has to be sent first.
+    Full,
+}
+
+/// What the task does next.
+pub(super) enum Step {
+    Again,
+    Wait,
+    End,
+}
+
+impl Connection {
+    /// A connection just accepted.
+    pub(super) fn new(
+        server: Rc<RespServer>,
+        core: Rc<Core>,
+        io: Rc<Io>,
+        stream: TcpStream,
+        session: Session,
+    ) -> Rc<Self> {
+        let state = State {
+            session,
+            slots: Slots::default(),
+            class: None,
+            deferred: None,
+            task_runs: false,
+            input: None,
+            output: Output::default(),
+            phase: Phase::Open,
+            waits: false,
+            deadline: None,
+            deadline_watched: false,
+            events: VecDeque::new(),
+            events_run: false,
+        };
+        Rc::new_cyclic(|me| Self {
+            server,
+            core,
+            io,
+            place: Cell::default(),
+            me: me.clone(),
+            stream: RefCell::new(stream),
+            state: RefCell::new(state),
+            waker: RefCell::new(None),
+            woken: Cell::new(false),
+        })
+    }
+
+    /// Takes its place among those the core serves. False = there is none left, and it said so.
+    pub(super) fn enter(self: &Rc<Self>) -> bool {
+        let me: Rc<dyn Asker> = Rc::clone(self) as _;
+        let Some(place) = self.core.enter(me) else {
+            let line = b"-LIMIT this core serves as many connections as it can\r\n";
+            // Nothing can be done for a client that does not even take one line.
+            drop(self.stream.borrow().try_write(line));
+            return false;
+        };
+        self.place.set(place);
+        let mut state = self.state.borrow_mut();
+        let deadline = self.login_deadline(&state);
+        self.set_deadline(&mut state, deadline);
+        true
+    }
+
+    /// Where the core finds it.
+    pub(super) fn place(&self) -> Place {
+        self.place.get()
+    }
+
+    /// Serves until the end.
+    pub(super) async fn serve(self: Rc<Self>) {
+        std::future::poll_fn(|context| self.poll(context)).await;
+        self.unwatch_all(&mut self.state.borrow_mut());
+        self.core.leave(self.place());
+    }
+
+    /// The connection, for a task of its own.
+    pub(super) fn shared(&self) -> Option<Rc<Self>> {
+        self.me.upgrade()
+    }
+
+    /// Runs `work` on the state, and has the task look at what became of it.
+    pub(super) fn update<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let result = work(&mut self.state.borrow_mut());
+        self.wake();
+        result
+    }
+
+    pub(super) fn wake(&self) {
+        if !self.woken.replace(true)
+            && let Some(waker) = self.waker.borrow().as_ref()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn keep_waker(&self, context: &Context<'_>) {
+        self.woken.set(false);
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(waker) => waker.clone_from(context.waker()),
+            None => *waker = Some(context.waker().clone()),
+        }
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.keep_waker(context);
+        self.core.begin_turn();
+        let mut budget = COMMANDS_PER_TURN;
+        let mut state = self.state.borrow_mut();
+        state.waits = false;
+        self.poll_blocked_output(context, &mut state);
+        loop {
+            match self.step(context, &mut state, &mut budget) {
+                Step::Again if budget == 0 => {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Step::Again => {}
+                Step::Wait => return Poll::Pending,
+                Step::End => return Poll::Ready(()),
+            }
+        }
+    }
+
+    fn step(&self, context: &mut Context<'_>, state: &mut State, budget: &mut usize) -> Step {
+        match state.phase {
+            Phase::Broken => {
+                state.output.clear();
+                if state.is_quiet() { Step::End } else { state.wait() }
+            }
+            Phase::Lingering => self.discard(context),
+            Phase::Ending | Phase::Refused => self.finish(context, state),
+            Phase::Open if state.deferred.is_some() => self.resume(state),
+            Phase::Open if !state.may_take() => state.wait(),
+            Phase::Open => self.take_in(context, state, budget),
+        }
+    }
+
+    /// Parses what is there, or reads more.
+    fn take_in(&self, context: &mut Context<'_>, state: &mut State, budget: &mut usize) -> Step {
+        if state.input.as_ref().is_some_and(|input| input.may_hold_more()) {
+            self.parse_kept(state, budget);
+            return Step::Again;
+        }
+        match self.poll_read(context) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(0) => {
+                state.phase = Phase::Ending;
+                Step::Again
+            }
+            Poll::Ready(usize::MAX) => self.broken(state),
+            Poll::Ready(count) => {
+                self.parse_read(state, count, budget);
+                Step::Again
+            }
+        }
+    }
+
+    /// Reads into the core's buffer; `usize::MAX` = the connection is gone.
+    fn poll_read(&self, context: &mut Context<'_>) -> Poll<usize> {
+        let mut bytes = self.io.read.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let mut stream = self.stream.borrow_mut();
+        match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => Poll::Ready(buffer.filled().len()),
+            Poll::Ready(Err(_)) => Poll::Ready(usize::MAX),
+        }
+    }
+
+    fn broken(&self, state: &mut State) -> Step {
+        state.phase = Phase::Broken;
+        state.deferred = None;
+        state.input = None;
+        Step::Again
+    }
+
+    /// Ends the connection once nothing is owed.
+    fn finish(&self, context: &mut Context<'_>, state: &mut State) -> Step {
+        if state.deferred.is_some() {
+            return self.resume(state);
+        }
+        if !state.slots.is_empty() || !state.is_quiet() || state.output.pending() > 0 {
+            return state.wait();
+        }
+        if state.phase == Phase::Ending {
+            return Step::End;
+        }
+        // The answer why is sent; the other side sees the end behind it.
+        let shut = Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context);
+        if matches!(shut, Poll::Ready(Err(_))) {
+            return Step::End;
+        }
+        state.phase = Phase::Lingering;
+        self.set_deadline(state, Instant::now().checked_add(LINGER));
+        Step::Again
+    }
+
+    fn discard(&self, context: &mut Context<'_>) -> Step {
+        match self.poll_read(context) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(0 | usize::MAX) => Step::End,
+            Poll::Ready(_) => Step::Again,
+        }
+    }
+
+    /// Sends what the socket would not take before, if it takes more now.
+    fn poll_blocked_output(&self, context: &mut Context<'_>, state: &mut State) {
+        while state.output.blocked && state.phase != Phase::Broken {
+            match self.stream.borrow().poll_write_ready(context) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => {
+                    state.output.blocked = false;
+                    self.send(state);
+                }
+                Poll::Ready(Err(_)) => state.phase = Phase::Broken,
+            }
+            if !state.output.blocked {
+                // More answers may have been kept back while the buffer was full.
+                self.core.mark_dirty(self.place());
+            }
+        }
+    }
+
+    /// Hands bytes to the socket, and minds how long it has been taking none.
+    fn send(&self, state: &mut State) {
+        if state.output.blocked || state.output.pending() == 0 {
+            return;
+        }
+        let before = state.output.pending();
+        match state.output.send(&self.stream.borrow(), &self.io) {
+            Sent::All => self.set_deadline(state, self.login_deadline(state)),
+            Sent::Blocked => {
+                if state.output.pending() < before || state.deadline.is_none() {
+                    self.set_deadline(state, Instant::now().checked_add(WRITE_STALL));
+                }
+                self.wake();
+            }
+            Sent::Broken => {
+                state.phase = Phase::Broken;
+                self.wake();
+            }
+        }
+    }
+
+    /// The deadline while nothing is stuck.
+    fn login_deadline(&self, state: &State) -> Option<Instant> {
+        if state.session.grant.is_some() { None } else { state.session.login_until }
+    }
+
+    /// Sets or lifts the time at which the connection is cut off.
+    pub(super) fn set_deadline(&self, state: &mut State, deadline: Option<Instant>) {
+        state.deadline = deadline;
+        if deadline.is_some()
+            && !state.deadline_watched
+            && let Some(me) = self.shared()
+        {
+            state.deadline_watched = true;
+            self.io.watch_deadline(&me);
+        }
+    }
+
+    /// Cuts the connection off when its deadline has passed. False = it has none any more.
+    pub(super) fn check_deadline(&self, now: Instant) -> bool {
+        let mut state = self.state.borrow_mut();
+        if state.deadline.is_some_and(|deadline| deadline <= now) {
+            state.phase = Phase::Broken;
+            state.deferred = None;
+            state.deadline = None;
+            self.wake();
+        }
+        state.deadline_watched = state.deadline.is_some();
+        state.deadline_watched
+    }
+
+    /// Encodes answers as they may leave, until the buffer is full.
+    fn encode_ready(&self, state: &mut State, view: View) -> Encoded {
+        loop {
+            if state.output.pending() > OUTPUT_PAUSE_BYTES {
+                return Encoded::Full;
+            }
+            match state.slots.take_front(view) {
+                Front::Nothing => return Encoded::All,
+                Front::Held => return Encoded::Held,
+                Front::Ready(Ready::Bytes(bytes)) => {
+                    state.output.buffer(&self.io).extend_from_slice(&bytes);
+                }
+                Front::Ready(Ready::Answer(result, protocol)) => {
+                    let mut writer = Writer::new(state.output.buffer(&self.io), protocol);
+                    write_result(&mut writer, &result, &ReplyContext::default());
+                }
+            }
+        }
+    }
+
+    /// Sends events as they are, or as `names` has it.
+    pub(super) fn write_event(
+        &self,
+        state: &mut State,
+        event: &Event,
+        names: Option<&dyn kidoku_proto::resp::reply::IdNames>,
+    ) {
+        let watched = state.session.watched.contains(&event.user);
+        if state.session.protocol != Protocol::Resp3 || !watched || state.phase != Phase::Open {
+            return;
+        }
+        let mut writer = Writer::new(state.output.buffer(&self.io), Protocol::Resp3);
+        write_event(&mut writer, event, names);
+        if state.output.pending() > OUTPUT_BYTES_MAX {
+            // A watcher that does not read is of no use to its user, and costs memory.
+            state.phase = Phase::Broken;
+            self.wake();
+        }
+    }
+}
+
+impl State {
+    /// True when another command may be taken in.
+    pub(super) fn may_take(&self) -> bool {
+        self.phase == Phase::Open
+            && self.deferred.is_none()
+            && !self.task_runs
+            && self.slots.has_room(1)
+            && self.output.pending() <= OUTPUT_PAUSE_BYTES
+    }
+
+    /// Has answers wake the task.
+    pub(super) fn wait(&mut self) -> Step {
+        self.waits = true;
+        Step::Wait
+    }
+
+    /// True when nothing is out that would come back.
+    fn is_quiet(&self) -> bool {
+        self.slots.all_applied() && !self.task_runs && !self.events_run
+    }
+}
+
+impl Asker for Connection {
+    fn reply(&self, sequence: u32, result: Result<Reply, Error>, stamp: u64) {
+        self.state.borrow_mut().slots.answer(sequence, result, stamp);
+    }
+
+    fn push(&self, event: &Arc<Event>) {
+        let mut state = self.state.borrow_mut();
+        if state.session.is_opaque() {
+            state.events.push_back(Arc::clone(event));
+            self.start_events(&mut state);
+        } else {
+            self.write_event(&mut state, event, None);
+        }
+    }
+
+    fn release(&self, view: View) -> bool {
+        let mut state = self.state.borrow_mut();
+        if state.phase == Phase::Broken {
+            self.wake();
+            return false;
+        }
+        let encoded = loop {
+            let encoded = self.encode_ready(&mut state, view);
+            self.send(&mut state);
+            if encoded != Encoded::Full || state.output.pending() > 0 {
+                break encoded;
+            }
+        };
+        if state.slots.is_empty() && state.slots.has_memory() {
+            self.io.give_slots(state.slots.take_memory());
+        }
+        if state.waits {
+            self.wake();
+        }
+        encoded == Encoded::Held
+    }
+
+    fn drain(&self) {
+        self.update(|state| {
+            if state.phase == Phase::Open {
+                state.phase = Phase::Ending;
+                state.input = None;
+            }
+        });
+    }
+}

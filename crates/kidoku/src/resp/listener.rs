@@ -1,0 +1,116 @@
+//! Accepts connections on one core. Every core has a listener on the same port, and the kernel deals
+//! connections out.
+
+use super::RespServer;
+use super::connection::Connection;
+use super::io::Io;
+use super::session::Session;
+use crate::engine::core::Core;
+use crate::engine::shared::{Phase, Shared};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+
+/// How often deadlines are looked at.
+const DEADLINE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pause after an accept failed, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves one listener until the server drains.
+///
+/// # Errors
+/// When the runtime can not use the listener.
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    core: Rc<Core>,
+    server: RespServer,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let io = Rc::new(Io::default());
+    let deadlines = spawn_local(mind_deadlines(Rc::clone(&io)));
+    let server = Rc::new(server);
+    let mut phase = core.shared.phase.subscribe();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => accept(&server, &core, &io, stream, peer),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            _ = phase.wait_for(|phase| *phase != Phase::Running) => break,
+        }
+    }
+    drop(listener);
+    // Those that are still served may need to be cut off.
+    drop(deadlines.await);
+    Ok(())
+}
+
+/// True when the failure is that of the connection that was to be accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+async fn mind_deadlines(io: Rc<Io>) {
+    let mut interval = tokio::time::interval(DEADLINE_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        io.check_deadlines(Instant::now());
+    }
+}
+
+/// Counts an open connection for as long as it lives.
+struct Counted(Arc<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.resp_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn accept(
+    server: &Rc<RespServer>,
+    core: &Rc<Core>,
+    io: &Rc<Io>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let open = core.shared.resp_connections.fetch_add(1, Ordering::Relaxed);
+    let counted = Counted(Arc::clone(&core.shared));
+    let most = server.config.resp.connections_max;
+    if open >= most {
+        return refuse(&stream, &format!("{most} connections are open (resp.connections_max)"));
+    }
+    let number = core.shared.resp_connections_total.fetch_add(1, Ordering::Relaxed) + 1;
+    let session = Session::new(server, number, peer);
+    let (server, io) = (Rc::clone(server), Rc::clone(io));
+    let connection = Connection::new(server, Rc::clone(core), io, stream, session);
+    if !connection.enter() {
+        return;
+    }
+    drop(spawn_local(async move {
+        connection.serve().await;
+        drop(counted);
+    }));
+}
+
+/// Says why, if the socket takes it at once, and closes.
+fn refuse(stream: &TcpStream, why: &str) {
+    let line = format!("-LIMIT {why}\r\n");
+    // Nothing can be done for a client that does not even take one line.
+    drop(stream.try_write(line.as_bytes()));
+}

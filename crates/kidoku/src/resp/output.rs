@@ -1,0 +1,78 @@
+//! What a connection has to send and the socket has not taken yet.
+
+use super::io::Io;
+use std::io::ErrorKind;
+use tokio::net::TcpStream;
+
+/// What became of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The socket has taken all.
+    All,
+    /// The socket takes no more for now.
+    Blocked,
+    /// The connection is gone.
+    Broken,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    /// How many of them the socket has.
+    sent: usize,
+    /// The socket takes no more until it says so.
+    pub(crate) blocked: bool,
+}
+
+impl Output {
+    /// Bytes still to be sent.
+    pub(crate) fn pending(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// The buffer to append to.
+    pub(crate) fn buffer(&mut self, io: &Io) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = io.take_output();
+        }
+        &mut self.bytes
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Hands the socket as much as it takes. Once all is sent the buffer goes back.
+    pub(crate) fn send(&mut self, stream: &TcpStream, io: &Io) -> Sent {
+        while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match stream.try_write(rest) {
+                Ok(0) => return Sent::Broken,
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.compact();
+                    return Sent::Blocked;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Sent::Broken,
+            }
+        }
+        self.blocked = false;
+        self.sent = 0;
+        if self.bytes.capacity() > 0 {
+            io.give_output(std::mem::take(&mut self.bytes));
+        }
+        Sent::All
+    }
+
+    /// Drops what is sent, once that is the larger part, so that a slow reader's buffer does not
+    /// grow with what it has read.
+    fn compact(&mut self) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}

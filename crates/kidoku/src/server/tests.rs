@@ -1,0 +1,118 @@
+//! Start, stop, start again.
+
+use super::{StartError, StorageFault, start};
+use crate::auth::{AuthMode, Keys};
+use crate::config::Durability;
+use crate::resp::tests::{Client, TempDir, config};
+use kidoku_core::id::{App, ChannelKey, MessageId, UserKey};
+use kidoku_core::reply::Reply;
+use kidoku_core::request::{JoinAt, MentionList, Post, Request};
+use std::sync::Arc;
+
+fn keys(dir: &TempDir) -> Arc<Keys> {
+    Arc::new(Keys::open_dir(dir.path(), AuthMode::Dev).unwrap())
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_stop_and_after_a_crash() {
+    let dir = TempDir::new();
+    for round in 1..=4_u32 {
+        let mut settings = config(dir.path(), 1 + u16::try_from(round).unwrap() % 3);
+        settings.durability = if round == 3 { Durability::Memory } else { Durability::Sync };
+        let running = start(settings, keys(&dir)).unwrap();
+        let mut client = Client::connect(running.addresses().resp);
+        let joined = u8::from(round == 1);
+        client.check("KD.JOIN room ada\r\n", &format!(":{joined}\r\n"));
+        client.check(&format!("KD.POST room {round}\r\n"), ":1\r\n");
+        let count = format!("*1\r\n*20\r\n$6\r\nunread\r\n:{round}\r\n");
+        client.check("KD.COUNT ada room\r\n", &count);
+        if round % 2 == 0 {
+            drop(running);
+        } else {
+            drop(client);
+            running.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_directory_serves_one_server_and_says_so_to_the_second() {
+    let dir = TempDir::new();
+    let running = start(config(dir.path(), 1), keys(&dir)).unwrap();
+    let error = start(config(dir.path(), 1), keys(&dir)).unwrap_err();
+    assert!(matches!(&error, StartError::Storage(StorageFault::InUse { .. })), "{error}");
+    running.wait().unwrap();
+    start(config(dir.path(), 1), keys(&dir)).unwrap().wait().unwrap();
+}
+
+#[test]
+fn the_addresses_are_in_the_directory_while_the_server_runs() {
+    let dir = TempDir::new();
+    let path = dir.path().join("addresses.json");
+    let running = start(config(dir.path(), 2), keys(&dir)).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["resp"], running.addresses().resp.to_string());
+    assert_eq!(json["http"], running.addresses().http.to_string());
+    assert_eq!(json["admin"], running.addresses().admin.to_string());
+    running.wait().unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_port_in_use_is_a_bind_error_that_names_the_setting() {
+    let (dir, other) = (TempDir::new(), TempDir::new());
+    let running = start(config(dir.path(), 1), keys(&dir)).unwrap();
+    let mut settings = config(other.path(), 1);
+    settings.http.listen = running.addresses().http;
+    let error = start(settings, keys(&other)).unwrap_err();
+    assert!(matches!(error, StartError::Bind { setting: "http.listen", .. }), "{error}");
+    running.wait().unwrap();
+}
+
+#[test]
+fn calls_of_one_batch_have_the_effect_of_one_after_the_other() {
+    let dir = TempDir::new();
+    let running = start(config(dir.path(), 3), keys(&dir)).unwrap();
+    let app = App::default_app();
+    let user = |number: u64| UserKey::new(&app, &format!("u{number}")).unwrap();
+    let channel = |number: u64| ChannelKey::new(&app, &format!("c{number}")).unwrap();
+    let id = |number: u64| MessageId::new(number).unwrap();
+    let mut requests = Vec::new();
+    for number in 1..=6_000 {
+        let channel = channel(number % 7);
+        let user = user(number % 500);
+        let post = Post {
+            id: id(number),
+            author: None,
+            noack: false,
+            silent: false,
+            mentions: MentionList::default(),
+        };
+        let users = vec![user.clone()];
+        requests.push(Request::Join { channel: channel.clone(), users, at: JoinAt::Start });
+        requests.push(Request::Post { channel: channel.clone(), post });
+        if number % 10 == 0 {
+            let (era, private, count) = (None, false, false);
+            requests.push(Request::Ack { user, channel, id: id(number), era, private, count });
+        }
+    }
+    let acks = requests.iter().enumerate().filter(|(_, request)| {
+        matches!(request, Request::Ack { .. })
+    });
+    let acks: Vec<_> = acks.map(|(index, _)| index).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let replies = runtime.block_on(running.engine().call_many(requests));
+    assert!(replies.iter().all(Result::is_ok));
+    for index in acks {
+        assert_eq!(replies[index], Ok(Reply::Number(1)));
+        assert_eq!(replies[index - 1], Ok(Reply::Number(1)));
+    }
+    let status = runtime.block_on(running.engine().status());
+    assert!(status.not_ready.is_empty());
+    assert_eq!(status.shards.len(), 3);
+    assert_eq!(status.durable_lsn, status.appended_lsn);
+    let page = runtime.block_on(running.engine().scan(app.clone(), None)).unwrap();
+    assert!(!page.0.is_empty());
+    running.wait().unwrap();
+}

@@ -1,0 +1,20 @@
+//! The real binary, real sockets on loopback, one test program.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that can not go on has failed"
+)]
+
+mod bad_input;
+mod chat;
+mod clients;
+mod generated;
+mod http;
+mod real_chat;
+mod resp;
+mod restart;
+mod semantics;
+mod server;
+mod transcripts;
+mod web;
+mod wire;

@@ -1,0 +1,59 @@
+//! Developer commands, all behind `cargo xtask`: one entry for people and for continuous
+//! integration. Depends on nothing but the standard library, so that it builds in seconds on a
+//! fresh machine. It never touches what the server does; it only runs programs and writes docs.
+#![expect(
+    clippy::print_stdout,
+    reason = "a developer command talks to the terminal"
+)]
+
+mod perf;
+mod program;
+mod setup;
+mod suite;
+#[cfg(test)]
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test          install what the tests need, then run every check and every test
+  ci            the same, under the name continuous integration uses
+  setup         only install what the tests need
+  tidy          only the checks of layout and style (part of `test`)
+  gen           write the generated files again (docs/reference, transcripts)
+  perf [quick]  measure and write docs/performance.md
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test" | "ci"] => suite::run(),
+        ["setup"] => setup::run(),
+        ["tidy"] => program::cargo(&["test", "--package", "xtask"]),
+        ["gen"] => suite::generate(),
+        ["perf"] => perf::run(perf::Size::Full),
+        ["perf", "quick"] => perf::run(perf::Size::Quick),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("not a command: {:?}\n\n{USAGE}", args.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("\nfailed: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
