@@ -85,7 +85,8 @@ pub enum Loaded {
     Facts(Vec<Fact>),
     /// A whole channel.
     Channel(Box<ChannelData>),
-    /// One row for each user the channel has ever had a state row of, sorted by user.
+    /// One row for each user who has a state row, mention or own message in the channel, sorted by
+    /// user: everyone a drop has to reach.
     Receipts(Vec<ReceiptRow>),
 }
 

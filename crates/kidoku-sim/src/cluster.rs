@@ -4,7 +4,7 @@
 //! Between two shards messages stay in order; everything else may happen in any order. A load
 //! sees at least the facts emitted before it was asked for, and perhaps some of the later ones.
 
-use crate::loader;
+use crate::backing::Backing;
 use crate::random::Random;
 use kidoku_core::clock::{Clock, Millis};
 use kidoku_core::effect::{Effects, Input, Load};
@@ -57,9 +57,9 @@ pub struct Cluster {
     /// One queue for each ordered pair: sender, then receiver.
     mail: BTreeMap<(u16, u16), VecDeque<PeerMessage>>,
     loads: BTreeMap<u16, VecDeque<Asked>>,
-    facts: Vec<Fact>,
-    /// How many facts the latest answered load has seen: later ones see no fewer.
-    stored: usize,
+    backing: Backing,
+    /// What is wrong with a load; the call under way fails with it.
+    broken: Option<String>,
     replies: BTreeMap<u64, Result<Reply, Error>>,
     pushes: Vec<(Ticket, Arc<Event>)>,
     random: Random,
@@ -83,8 +83,8 @@ impl Cluster {
             shards: Vec::new(),
             mail: BTreeMap::new(),
             loads: BTreeMap::new(),
-            facts: Vec::new(),
-            stored: 0,
+            backing: Backing::new(config.seed),
+            broken: None,
             replies: BTreeMap::new(),
             pushes: Vec::new(),
             random: Random::new(config.seed),
@@ -97,7 +97,7 @@ impl Cluster {
 
     fn start(&mut self, fresh: bool) {
         let clock_seen = self
-            .facts
+            .facts()
             .iter()
             .map(latest_clock)
             .max()
@@ -123,14 +123,14 @@ impl Cluster {
         self.mail.clear();
         self.loads.clear();
         self.replies.clear();
-        self.stored = self.facts.len();
+        self.backing.restart();
         self.note(|| "restart".to_owned());
         self.start(false);
     }
 
     /// Every fact emitted so far, in order.
     pub fn facts(&self) -> &[Fact] {
-        &self.facts
+        self.backing.facts()
     }
 
     /// What happened, one line each; empty unless `traced`.
@@ -181,6 +181,9 @@ impl Cluster {
         for _ in 0..STEPS_PER_CALL_MAX {
             if let Some(reply) = self.replies.remove(&ticket) {
                 return Ok(reply);
+            }
+            if let Some(text) = self.broken.take() {
+                return Err(Stuck(text));
             }
             if self.step(now) {
                 idle_ticks = 0;
@@ -259,11 +262,13 @@ impl Cluster {
         let Some(asked) = self.loads.get_mut(&shard).and_then(VecDeque::pop_front) else {
             return;
         };
-        let least = asked.facts.max(self.stored);
-        let seen = least + self.random.place(self.facts.len() - least + 1);
-        self.stored = seen;
-        let (facts, _) = self.facts.split_at(seen);
-        let data = Ok(loader::answer(facts, &asked.load));
+        let data = match self.backing.load(&asked.load, asked.facts) {
+            Ok(data) => Ok(data),
+            Err(text) => {
+                self.broken = Some(text);
+                return;
+            }
+        };
         self.apply(
             now,
             ShardId(shard),
@@ -284,7 +289,7 @@ impl Cluster {
         if !effects.is_empty() {
             self.note(|| format!("{id:?} -> {effects:?}"));
         }
-        self.facts.append(&mut effects.facts);
+        self.backing.append(&mut effects.facts);
         for (to, message) in effects.messages {
             self.mail
                 .entry((id.0, to.0))
@@ -295,7 +300,7 @@ impl Cluster {
             self.replies.insert(ticket.id, reply);
         }
         self.pushes.append(&mut effects.pushes);
-        let facts = self.facts.len();
+        let facts = self.facts().len();
         for load in effects.loads {
             self.loads
                 .entry(id.0)

@@ -21,7 +21,8 @@ pub struct Failure {
     pub text: String,
 }
 
-type Answer = Result<Reply, Error>;
+/// A reply, or why there is none.
+pub type Answer = Result<Reply, Error>;
 
 /// What a device of a user knows.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +98,17 @@ impl Run {
         self.restart();
         self.recount()
             .map_err(|text| end(format!("in the recount after a restart: {text}")))
+    }
+
+    /// Asks both, at a wall time, and gives their common answer. An era in `request` is an ordinal:
+    /// mark unreads and ack-alls are numbered from 1 on.
+    ///
+    /// # Errors
+    /// The difference.
+    pub fn check(&mut self, now: Millis, request: &Request) -> Result<Answer, String> {
+        self.now = now.max(self.earliest);
+        self.latest = self.latest.max(self.now);
+        self.ask(request)
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -279,8 +291,14 @@ impl Run {
             ) => (user, badge.rev, None),
             // A part of the channels may have an earlier revision than all of them.
             (
-                Request::State { user, page: Page { after: None, .. }, .. },
-                Ok(Reply::State { rev, next: None, .. }),
+                Request::State {
+                    user,
+                    page: Page { after: None, .. },
+                    ..
+                },
+                Ok(Reply::State {
+                    rev, next: None, ..
+                }),
             ) => (user, *rev, None),
             _ => return Ok(()),
         };
@@ -493,10 +511,7 @@ fn difference(due: &Answer, came: &Answer) -> String {
             let mut flags = same.iter();
             came.retain(|_| flags.next() == Some(&false));
         }
-        (
-            Ok(Reply::State { channels: due, .. }),
-            Ok(Reply::State { channels: came, .. }),
-        ) => {
+        (Ok(Reply::State { channels: due, .. }), Ok(Reply::State { channels: came, .. })) => {
             let all = due.clone();
             due.retain(|entry| !came.contains(entry));
             came.retain(|entry| !all.contains(entry));

@@ -4,6 +4,7 @@
 //! Nothing here knows how a shard works. The model keeps everything that ever happened and counts
 //! by looking at every message; where the model and the shards disagree, one of them is wrong.
 
+pub mod backing;
 pub mod cluster;
 pub mod history;
 pub mod loader;

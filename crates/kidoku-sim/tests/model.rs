@@ -14,7 +14,10 @@ const SHRINK_TRIES_MAX: u32 = 1_500;
 
 /// `KIDOKU_SIM_SEEDS=5000..9000` runs those seeds in place of the usual ones.
 fn seeds() -> std::ops::Range<u64> {
-    #[expect(clippy::disallowed_methods, reason = "a test is asked for seeds from outside")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test is asked for seeds from outside"
+    )]
     let text = std::env::var("KIDOKU_SIM_SEEDS").unwrap_or_default();
     match text.split_once("..") {
         Some((first, end)) => first.parse().unwrap()..end.parse().unwrap(),
@@ -27,7 +30,12 @@ fn config(seed: u64) -> ClusterConfig {
     let mut random = Random::new(!seed);
     let shards = u16::try_from(1 + random.below(4)).unwrap();
     let memory_bytes_max = *random.pick(&[1, 2_000, 20_000, 1 << 30]).unwrap();
-    ClusterConfig { shards, memory_bytes_max, seed, traced: false }
+    ClusterConfig {
+        shards,
+        memory_bytes_max,
+        seed,
+        traced: false,
+    }
 }
 
 type Check = fn(ClusterConfig, &[Step]) -> Result<(), Failure>;
@@ -39,7 +47,10 @@ fn equals_model(config: ClusterConfig, steps: &[Step]) -> Result<(), Failure> {
 fn any_order(config: ClusterConfig, steps: &[Step]) -> Result<(), Failure> {
     let mut run = Run::new(config);
     run.history(steps)?;
-    run.check_any_order(config).map_err(|text| Failure { step: steps.len(), text })
+    run.check_any_order(config).map_err(|text| Failure {
+        step: steps.len(),
+        text,
+    })
 }
 
 /// A panic is a failure like any other.
@@ -47,7 +58,10 @@ fn outcome(check: Check, config: ClusterConfig, steps: &[Step]) -> Result<(), Fa
     catch_unwind(AssertUnwindSafe(|| check(config, steps))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(Failure { step: steps.len(), text: format!("panicked: {text:?}") })
+        Err(Failure {
+            step: steps.len(),
+            text: format!("panicked: {text:?}"),
+        })
     })
 }
 
@@ -59,7 +73,9 @@ fn check(check: Check, seeds: std::ops::Range<u64>) {
             failed.push(seed);
         }
     }
-    let Some(seed) = failed.first().copied() else { return };
+    let Some(seed) = failed.first().copied() else {
+        return;
+    };
     let config = config(seed);
     let steps = shrink(&history(seed, OPS), SHRINK_TRIES_MAX, |steps| {
         outcome(check, config, steps).is_err()
@@ -84,14 +100,20 @@ fn every_reply_of_a_random_history_is_the_models() {
 #[test]
 fn the_facts_of_a_history_give_the_same_numbers_in_any_order_and_twice() {
     let seeds = seeds();
-    check(any_order, seeds.start..seeds.start + (seeds.end - seeds.start) / 4);
+    check(
+        any_order,
+        seeds.start..seeds.start + (seeds.end - seeds.start) / 4,
+    );
 }
 
 #[test]
 fn one_seed_gives_one_trace() {
     for seed in 0..20 {
         let traced = || {
-            let mut run = Run::new(ClusterConfig { traced: true, ..config(seed) });
+            let mut run = Run::new(ClusterConfig {
+                traced: true,
+                ..config(seed)
+            });
             // What comes of it is for the other tests, here it only has to be the same.
             let outcome = run.history(&history(seed, OPS));
             (outcome, run.cluster().trace().to_owned())

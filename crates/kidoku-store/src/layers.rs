@@ -7,6 +7,7 @@
 use crate::value::Row;
 use crate::{KeyRow, Overlay, Store, StoreError};
 use kidoku_core::fact::{Fact, FactKey, Merge, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -114,10 +115,13 @@ impl Layers {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let (mut row, frozen) = {
             let overlays = self.overlays();
-            (overlays.active.get(key).cloned(), overlays.frozen.clone())
+            (
+                overlays.active.get(key).map(Cow::into_owned),
+                overlays.frozen.clone(),
+            )
         };
         let frozen = frozen.as_ref().and_then(|frozen| frozen.get(key));
-        merge_option(&mut row, frozen.cloned());
+        merge_option(&mut row, frozen.map(Cow::into_owned));
         merge_option(&mut row, self.store.get(key)?);
         Ok(row)
     }

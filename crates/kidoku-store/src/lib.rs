@@ -17,6 +17,8 @@ pub mod memory;
 pub mod overlay;
 mod purge;
 mod scan;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 pub use checkpoint::{Batch, Checkpoint, CheckpointOptions, CheckpointStatus};
@@ -31,15 +33,16 @@ pub use scan::ScanPage;
 
 use kidoku_core::clock::Clock;
 use kidoku_core::id::{ChannelKey, UserKey};
+use std::borrow::Cow;
 use value::Row;
 
 /// One row to merge into the store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry<'a> {
     /// The key, as [`key`] builds it.
     pub key: &'a [u8],
     /// What to merge into what is there.
-    pub row: &'a Row,
+    pub row: Cow<'a, Row>,
 }
 
 /// A stored row with its key.

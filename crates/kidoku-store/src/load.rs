@@ -266,20 +266,20 @@ impl Layers {
             let (Key::Roster { user, .. }, Row::Roster(row)) = (parse(&key)?, row) else {
                 return Err(StoreError::corrupt(&key, DecodeError::Kind));
             };
-            let Some(state) = row.state else {
-                return Ok(());
-            };
             let user = UserKey::new(&app, user)
                 .map_err(|error| StoreError::corrupt(&key, DecodeError::Name(error)))?;
             let erased = self.erased(&Partition::User(user.clone()))?;
-            if state.incarnation < erased {
+            if row.incarnation() < erased {
                 return Ok(());
             }
-            let mut public = state.public.max(self.floor(&user, None, erased)?.highest());
+            let state = row.state.filter(|state| state.incarnation >= erased);
+            let mut public = state.map_or(Position::START, |state| state.public);
+            public = public.max(self.floor(&user, None, erased)?.highest());
             if let Some(space) = space {
                 public = public.max(self.floor(&user, Some(space), erased)?.highest());
             }
-            let member = state.membership.is_some_and(|membership| membership.member);
+            let membership = state.and_then(|state| state.membership);
+            let member = membership.is_some_and(|membership| membership.member);
             receipts.push(ReceiptRow {
                 user,
                 member,

@@ -23,6 +23,14 @@ impl Memory {
         Self::default()
     }
 
+    /// Flips a bit in every row.
+    #[cfg(test)]
+    pub(crate) fn damage(&self) {
+        for bytes in self.maps().rows.values_mut() {
+            bytes[0] ^= 0x40;
+        }
+    }
+
     fn maps(&self) -> MutexGuard<'_, Maps> {
         // Each change below is one map operation, so a poisoned lock is still whole.
         self.maps.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,6 +10,7 @@ use crate::{Entry, KeyRow, Store, StoreError};
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::{FactKey, Incarnation, MessageRow, Part, Partition, Value};
 use kidoku_core::id::{ChannelKey, MessageId, Position, UserKey};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What a purge removed.
@@ -139,7 +140,13 @@ fn drop_authors<S: Store + ?Sized>(
             rows.push((key, Row::Fact(Value::Message(Box::new(row)))));
         }
     }
-    let group: Vec<Entry<'_>> = rows.iter().map(|(key, row)| Entry { key, row }).collect();
+    let group: Vec<Entry<'_>> = rows
+        .iter()
+        .map(|(key, row)| Entry {
+            key,
+            row: Cow::Borrowed(row),
+        })
+        .collect();
     store.apply(&group)?;
     Ok(count(rows.len()))
 }

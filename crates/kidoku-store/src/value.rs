@@ -1,8 +1,8 @@
 //! Values: what a row holds, its merge and its bytes.
 //!
 //! The bytes are those of [`kidoku_core::fact::codec::encode_value`], or of a roster row, followed
-//! by two bytes of a hash over key and value. The engine below has checksums of its own for its
-//! blocks; these two bytes find a value that stands under another row's key.
+//! by four bytes of a hash over key and value. The engine below has checksums of its own for its
+//! blocks; these four bytes also find a value that stands under another row's key.
 
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::bytes::{Reader, put_varint};
@@ -167,11 +167,11 @@ const STATED: u8 = 1;
 const MEMBERSHIP: u8 = 1 << 1;
 const MEMBER: u8 = 1 << 2;
 
-const CHECK_BYTES: usize = 2;
+const CHECK_BYTES: usize = 4;
 
 fn check(key: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {
-    let [.., high, low] = xxh3_64_with_seed(body, xxh3_64(key)).to_be_bytes();
-    [high, low]
+    let [a, b, c, d, ..] = xxh3_64_with_seed(body, xxh3_64(key)).to_be_bytes();
+    [a, b, c, d]
 }
 
 /// The bytes of a row under a key.

@@ -9,11 +9,11 @@ mod tests;
 
 use crate::auth::Keys;
 use crate::config::{Config, Durability};
+use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::runtime::{self, Services};
 use crate::engine::shared::{Phase, Shared};
 use crate::engine::storage::{Storage, StorageError};
-use crate::engine::Engine;
 use crate::http::{self, HttpState};
 use crate::resp::{self, RespServer};
 use bind::Bound;
@@ -97,14 +97,22 @@ pub enum StorageFault {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind { setting, address, error } => {
+            Self::Bind {
+                setting,
+                address,
+                error,
+            } => {
                 write!(f, "{setting}: cannot listen on {address}: {error}")
             }
             Self::Storage(StorageFault::Directory { path, error }) => {
                 write!(f, "{}: {error}", path.display())
             }
             Self::Storage(StorageFault::InUse { path }) => {
-                write!(f, "{}: another Kidoku server runs on this data directory", path.display())
+                write!(
+                    f,
+                    "{}: another Kidoku server runs on this data directory",
+                    path.display()
+                )
             }
             Self::Storage(StorageFault::Engine(error)) => error.fmt(f),
             Self::Internal(what) => f.write_str(what),
@@ -240,8 +248,14 @@ impl Running {
         };
         let listeners = bound.listen()?;
         let mut admin = Some(listeners.admin);
-        let fresh = self.storage.as_ref().is_some_and(|storage| storage.is_fresh);
-        let clock = self.storage.as_ref().map_or(0, |storage| storage.clock.load(Ordering::Acquire));
+        let fresh = self
+            .storage
+            .as_ref()
+            .is_some_and(|storage| storage.is_fresh);
+        let clock = self
+            .storage
+            .as_ref()
+            .map_or(0, |storage| storage.clock.load(Ordering::Acquire));
         let pairs = listeners.resp.into_iter().zip(listeners.http);
         for (id, (resp, http)) in self.shared.placement.all().zip(pairs) {
             let shard = ShardConfig {
@@ -274,7 +288,9 @@ fn services(
         until_draining(core, async move { drop(http::serve(http, state).await) });
         if let Some(admin) = admin {
             let state = parts.http.clone();
-            drop(spawn_local(async move { drop(crate::admin::serve(admin, state).await) }));
+            drop(spawn_local(async move {
+                drop(crate::admin::serve(admin, state).await)
+            }));
         }
         let serving = resp::serve(resp, Rc::clone(core), parts.resp);
         drop(spawn_local(async move { drop(serving.await) }));

@@ -1,8 +1,9 @@
 //! The message index: a sorted set of message ids in compressed chunks, with exact rank.
 //!
 //! Ids nearly always arrive in rising order, so the newest ones are a plain sorted array (the tail)
-//! and everything older is frozen into chunks of up to 256 ids of 0.4 (a sequence) to 6 bytes each. How many ids
-//! are above a position, the number every unread count comes from, costs O(log ids) at any depth.
+//! and everything older is frozen into chunks of up to 256 ids of 0.4 (a sequence) to 6 bytes each.
+//! How many ids are above a position, the number every unread count comes from, costs O(log ids) at
+//! any depth.
 //!
 //! The set knows nothing of channels, authors or deletes: callers put in what counts and take out
 //! what no longer does.

@@ -277,8 +277,9 @@ impl Shard {
             incarnation,
             id,
         });
-        if joins {
-            let membership = Some(self.joined_from(auto.from));
+        // The first mention of a stranger says a row too, by which a drop of the channel finds them.
+        if joins || !self.has_row(user, channel) {
+            let membership = joins.then(|| self.joined_from(auto.from));
             self.put(
                 user,
                 channel,

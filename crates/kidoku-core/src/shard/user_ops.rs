@@ -205,11 +205,13 @@ impl Shard {
         let Some(known) = self.users.get(user) else {
             return true;
         };
-        let has_row = self
-            .interner
-            .find(channel)
-            .is_some_and(|index| known.has_row(index));
-        has_row || known.row_count() < CHANNELS_PER_USER_MAX
+        self.has_row(user, channel) || known.row_count() < CHANNELS_PER_USER_MAX
+    }
+
+    pub(super) fn has_row(&self, user: &UserKey, channel: &ChannelKey) -> bool {
+        let index = self.interner.find(channel);
+        let known = self.users.get(user);
+        known.is_some_and(|known| index.is_some_and(|index| known.has_row(index)))
     }
 
     /// Tells who asked for it what receipts show of the user now; the questions to wait for.

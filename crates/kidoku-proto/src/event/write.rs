@@ -5,8 +5,7 @@
 use super::Op;
 use kidoku_core::clock::{Clock, Millis};
 use kidoku_core::fact::{
-    Edit, Fact, Floor, FloorEntry, Incarnation, Membership, MessageRow, Posted, Preference,
-    Settings, StateRow,
+    Edit, Fact, Floor, FloorEntry, Membership, MessageRow, Posted, Preference, Settings, StateRow,
 };
 use kidoku_core::id::{ChannelKey, MessageId, Name};
 use serde::{Serialize, Serializer};
@@ -240,97 +239,64 @@ struct Out<'a> {
 }
 
 fn out(fact: &Fact) -> Out<'_> {
+    let mut line = own_fields(fact);
     match fact {
-        Fact::UserErased { user, clock } => Out {
-            user: Some(user.name()),
-            clock: Some(Digits(clock.0)),
-            ..of(Op::Erase)
-        },
-        Fact::ChannelDropped { channel, clock } => Out {
-            channel: Some(channel.name()),
-            clock: Some(Digits(clock.0)),
-            ..of(Op::Drop)
-        },
-        Fact::Floor {
-            user,
-            space,
-            incarnation,
-            floor,
-        } => Out {
-            user: Some(user.name()),
+        Fact::UserErased { user, .. } | Fact::Floor { user, .. } | Fact::Role { user, .. } => {
+            line.user = Some(user.name());
+        }
+        Fact::State { user, channel, .. }
+        | Fact::Mention { user, channel, .. }
+        | Fact::Own { user, channel, .. } => {
+            line.user = Some(user.name());
+            line.channel = Some(channel.name());
+        }
+        Fact::ChannelDropped { channel, .. }
+        | Fact::Settings { channel, .. }
+        | Fact::Trim { channel, .. }
+        | Fact::Message { channel, .. }
+        | Fact::OpaqueId { channel, .. } => line.channel = Some(channel.name()),
+    }
+    // The clock of an erasure is the incarnation that it begins.
+    if !matches!(fact, Fact::UserErased { .. } | Fact::ChannelDropped { .. }) {
+        line.incarnation = some_clock(fact.incarnation());
+    }
+    line
+}
+
+/// What a fact says beside whose it is.
+fn own_fields(fact: &Fact) -> Out<'_> {
+    match fact {
+        Fact::UserErased { clock, .. } => clocked(Op::Erase, *clock),
+        Fact::ChannelDropped { clock, .. } => clocked(Op::Drop, *clock),
+        Fact::Floor { space, floor, .. } => Out {
             space: space.as_ref().map(|space| Some(space.as_str())),
             entries: Some(floor.entries().iter().map(entry).collect()),
-            incarnation: some_clock(*incarnation),
             ..of(Op::AckAll)
         },
         Fact::Role {
-            user,
-            role,
-            incarnation,
-            clock,
-            held,
+            role, clock, held, ..
         } => Out {
-            user: Some(user.name()),
             role: Some(role.as_str()),
             add: Some(*held),
-            clock: Some(Digits(clock.0)),
-            incarnation: some_clock(*incarnation),
-            ..of(Op::Role)
+            ..clocked(Op::Role, *clock)
         },
-        Fact::State { user, channel, row } => Out {
-            user: Some(user.name()),
-            channel: Some(channel.name()),
-            ..state(row)
-        },
-        Fact::Mention {
-            user,
-            channel,
-            incarnation,
-            id,
-        } => Out {
-            user: Some(user.name()),
-            ..at(Op::Mention, channel, *incarnation, Digits(id.get()))
-        },
-        Fact::Own {
-            user,
-            channel,
-            incarnation,
-            id,
-        } => Out {
-            user: Some(user.name()),
-            ..at(Op::Own, channel, *incarnation, Digits(id.get()))
-        },
-        Fact::Settings {
-            channel,
-            incarnation,
-            settings,
-        } => Out {
-            channel: Some(channel.name()),
-            incarnation: some_clock(*incarnation),
-            ..channel_settings(settings)
-        },
+        Fact::State { row, .. } => state(row),
+        Fact::Mention { id, .. } => numbered(Op::Mention, *id),
+        Fact::Own { id, .. } => numbered(Op::Own, *id),
+        Fact::Settings { settings, .. } => channel_settings(settings),
         Fact::Trim {
-            channel,
-            incarnation,
-            position,
-            clock,
+            position, clock, ..
         } => Out {
-            clock: Some(Digits(clock.0)),
-            ..at(Op::Trim, channel, *incarnation, Digits(position.0))
+            id: Some(Digits(position.0)),
+            ..clocked(Op::Trim, *clock)
         },
-        Fact::Message { channel, id, row } => Out {
-            channel: Some(channel.name()),
+        Fact::Message { id, row, .. } => Out {
             id: Some(Digits(id.get())),
             ..message(row)
         },
-        Fact::OpaqueId {
-            channel,
-            incarnation,
-            text,
-            id,
-        } => Out {
+        Fact::OpaqueId { text, id, .. } => Out {
             text: Some(text.as_str()),
-            ..at(Op::Opaque, channel, *incarnation, Digits(id.get()))
+            ..numbered(Op::Opaque, *id)
         },
     }
 }
@@ -343,11 +309,16 @@ fn of<'a>(op: Op) -> Out<'a> {
     }
 }
 
-fn at(op: Op, channel: &ChannelKey, incarnation: Incarnation, id: Digits) -> Out<'_> {
+fn clocked<'a>(op: Op, clock: Clock) -> Out<'a> {
     Out {
-        channel: Some(channel.name()),
-        id: Some(id),
-        incarnation: some_clock(incarnation),
+        clock: Some(Digits(clock.0)),
+        ..of(op)
+    }
+}
+
+fn numbered<'a>(op: Op, id: MessageId) -> Out<'a> {
+    Out {
+        id: Some(Digits(id.get())),
         ..of(op)
     }
 }
@@ -358,7 +329,6 @@ fn message(row: &MessageRow) -> Out<'_> {
         edit: row.edit.as_ref().map(edit),
         deleted: row.deleted.then_some(true),
         unauthored: row.unauthored.then_some(true),
-        incarnation: some_clock(row.incarnation),
         ..of(Op::Message)
     };
     if let Some(posted) = &row.posted {
@@ -387,7 +357,6 @@ fn state<'a>(row: &StateRow) -> Out<'a> {
         public: (row.public.0 != 0).then_some(Digits(row.public.0)),
         membership: row.membership.as_ref().map(membership),
         preference: row.preference.as_ref().map(preference),
-        incarnation: some_clock(row.incarnation),
         ..of(Op::Ack)
     }
 }

@@ -115,7 +115,8 @@ pub struct ChannelState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct State {
-    /// The revision these numbers belong to; ask with it as `since` next time.
+    /// The revision these numbers belong to. Of several pages the first one's is the one to ask with
+    /// as `since` next time.
     pub rev: String,
     /// The channels, sorted by name.
     pub channels: Vec<ChannelState>,

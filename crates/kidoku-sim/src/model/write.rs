@@ -160,18 +160,20 @@ impl Model {
         let applied = message
             .edit()
             .is_none_or(|known| edit.rank() > known.rank());
+        let repeated = message.edit() == Some(&edit);
         message.edits.push(edit);
-        if !applied {
+        if !applied && !repeated {
             return 0;
         }
         let named: BTreeSet<&UserKey> = mentions.users.iter().collect();
         for user in named {
+            // Someone who was named before and has left is not brought back.
             let newly = self.row(user, channel).named.insert(id);
-            if thread && newly {
-                self.join_aside(user, channel, id.get() - 1, true);
+            if thread {
+                self.join_aside(user, channel, id.get() - 1, newly && applied);
             }
         }
-        1
+        u64::from(applied)
     }
 
     pub(super) fn ack(

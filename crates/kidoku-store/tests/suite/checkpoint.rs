@@ -234,7 +234,7 @@ fn a_batch_waits_while_both_overlays_are_full_and_loads_go_on() {
                 checkpoint
                     .batch(batch(number, &[message("c", number)]))
                     .unwrap();
-                sender.send(number).unwrap();
+                _ = sender.send(number);
             }
         });
         // The store is stuck, so the writer is going to stand still, and the loads do not.

@@ -245,7 +245,7 @@ conformance! {
         let erasure = Fact::UserErased { user: user("zoe"), clock: Clock(9) };
         // What comes late, in the flush of the erasure or after it, stays away too.
         fixture.flush(&facts);
-        fixture.flush(&[erasure.clone(), ack("zoe", "f", 3), mention("zoe", "g", 3)]);
+        fixture.flush(&[erasure, ack("zoe", "f", 3), mention("zoe", "g", 3)]);
         fixture.flush(&[ack("zoe", "h", 3), mention("zoe", "c", 3)]);
         let traces: Vec<String> =
             fixture.dump().into_iter().filter(|row| row.contains("zoe")).collect();

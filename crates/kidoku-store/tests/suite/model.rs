@@ -67,11 +67,11 @@ impl Model {
         live.map(|(_, fact)| fact.clone()).collect()
     }
 
-    fn live_of(&self, wanted: Partition) -> Vec<Fact> {
+    fn live_of(&self, wanted: &Partition) -> Vec<Fact> {
         let live = self
             .live
             .iter()
-            .filter(|(partition, _)| *partition == wanted);
+            .filter(|(partition, _)| partition == wanted);
         live.map(|(_, fact)| fact.clone()).collect()
     }
 
@@ -88,7 +88,7 @@ impl Model {
     pub(crate) fn load(&self, load: &Load) -> Loaded {
         match load {
             Load::User(user) => {
-                let facts = self.live_of(Partition::User(user.clone()));
+                let facts = self.live_of(&Partition::User(user.clone()));
                 let live_states: Vec<(ChannelKey, StateRow)> = facts
                     .iter()
                     .filter_map(|fact| match fact {
@@ -122,7 +122,7 @@ impl Model {
                 channel: wanted,
                 above,
             } => {
-                let facts = self.live_of(Partition::User(user.clone()));
+                let facts = self.live_of(&Partition::User(user.clone()));
                 let of_channel = facts.into_iter().filter(|fact| match fact {
                     Fact::State { channel, .. } => channel == wanted,
                     Fact::Mention { channel, id, .. } | Fact::Own { channel, id, .. } => {
@@ -138,7 +138,7 @@ impl Model {
                 id: wanted,
             } => {
                 let facts = self
-                    .live_of(Partition::Channel(channel.clone()))
+                    .live_of(&Partition::Channel(channel.clone()))
                     .into_iter();
                 let is_it = |fact: &Fact| matches!(fact, Fact::Message { id, .. } if id == wanted);
                 Loaded::Facts(facts.filter(is_it).collect())
@@ -152,10 +152,10 @@ impl Model {
     fn load_channel(&self, channel: &ChannelKey) -> ChannelData {
         let partition = Partition::Channel(channel.clone());
         let mut data = ChannelData {
-            dropped: self.erased(&partition),
+            dropped: self.erased.get(&partition).copied().unwrap_or_default(),
             ..ChannelData::default()
         };
-        for fact in self.live_of(partition) {
+        for fact in self.live_of(&partition) {
             let Fact::Message { id, row, .. } = &fact else {
                 if !matches!(fact, Fact::ChannelDropped { .. }) {
                     data.facts.push(fact);
@@ -185,16 +185,23 @@ impl Model {
     }
 
     fn load_receipts(&self, of: &ChannelKey, of_space: Option<&Name>) -> Vec<ReceiptRow> {
-        let mut rows = Vec::new();
+        let mut rows: BTreeMap<UserKey, StateRow> = BTreeMap::new();
         for fact in self.live(&of.app()) {
-            let Fact::State { user, channel, row } = fact else {
-                continue;
-            };
-            if channel != *of {
-                continue;
+            match fact {
+                Fact::State { user, channel, row } if channel == *of => {
+                    rows.insert(user, row);
+                }
+                Fact::Mention { user, channel, .. } | Fact::Own { user, channel, .. }
+                    if channel == *of =>
+                {
+                    rows.entry(user).or_default();
+                }
+                _ => {}
             }
+        }
+        let row = |(user, row): (UserKey, StateRow)| {
             let mut public = row.public;
-            for fact in self.live_of(Partition::User(user.clone())) {
+            for fact in self.live_of(&Partition::User(user.clone())) {
                 let Fact::Floor { space, floor, .. } = fact else {
                     continue;
                 };
@@ -203,14 +210,13 @@ impl Model {
                 }
             }
             let member = row.membership.unwrap_or_default().member;
-            rows.push(ReceiptRow {
+            ReceiptRow {
                 user,
                 member,
                 public,
-            });
-        }
-        rows.sort_by(|one, two| one.user.cmp(&two.user));
-        rows
+            }
+        };
+        rows.into_iter().map(row).collect()
     }
 }
 

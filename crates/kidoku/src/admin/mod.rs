@@ -6,7 +6,7 @@ use crate::http::HttpState;
 use crate::metrics::{HttpMetrics, Snapshot, encode};
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, CONTENT_SECURITY_POLICY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -29,7 +29,10 @@ pub struct AdminState {
 
 impl From<HttpState> for AdminState {
     fn from(state: HttpState) -> Self {
-        Self { engine: state.engine, http: state.metrics }
+        Self {
+            engine: state.engine,
+            http: state.metrics,
+        }
     }
 }
 
@@ -52,8 +55,10 @@ pub struct Version {
 }
 
 /// The program and its version.
-pub const VERSION: Version =
-    Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+pub const VERSION: Version = Version {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -93,14 +98,21 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 
 fn readiness(reasons: Vec<String>) -> Response {
     let ready = reasons.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = Json(Readiness { ready, reasons });
     (status, [(CACHE_CONTROL, "no-store")], body).into_response()
 }
 
 async fn metrics(State(state): State<AdminState>) -> Response {
     let status = state.engine.status().await;
-    let text = encode(Snapshot { status, http: state.http });
+    let text = encode(Snapshot {
+        status,
+        http: state.http,
+    });
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()
 }

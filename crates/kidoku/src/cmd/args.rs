@@ -144,6 +144,7 @@ impl Server {
                 url: checked_url(&url)?,
                 key: named_key,
                 app,
+                by_dir: false,
             });
         }
         let dir = self.data_dir()?;
@@ -152,7 +153,12 @@ impl Server {
             Some(key) => Some(key),
             None => auth::read_root_key(&dir)?,
         };
-        Client::new(Target { url, key, app })
+        Client::new(Target {
+            url,
+            key,
+            app,
+            by_dir: true,
+        })
     }
 
     fn named_key(&self) -> Result<Option<String>, CmdError> {

@@ -22,6 +22,8 @@ pub(super) struct Target {
     pub(super) key: Option<String>,
     /// `None` = the key's.
     pub(super) app: Option<App>,
+    /// Found by its data directory, not by its address.
+    pub(super) by_dir: bool,
 }
 
 /// Keeps its connection between requests.
@@ -138,7 +140,13 @@ impl Client {
     /// The server and the app, to tell one import from another.
     pub(super) fn target_name(&self) -> String {
         let app = self.target.app.as_ref().map_or("", App::as_str);
-        format!("{} {app}", self.target.url)
+        // The port of a server found by its directory may change from start to start.
+        let url = if self.target.by_dir {
+            "data-dir"
+        } else {
+            &self.target.url
+        };
+        format!("{url} {app}")
     }
 
     /// Another client for the same server, with a connection of its own.

@@ -32,7 +32,9 @@ impl Serve {
         // From here on a TERM is a clean stop, also one that comes while the log is replayed.
         let signals = Signals::new().map_err(|error| signals_error(&error))?;
         let running = server::start_with(config.clone(), keys, &mut |facts| {
-            out::complain(&format!("replaying the log: {} facts", out::grouped(facts)));
+            if facts > 0 {
+                out::complain(&format!("replaying the log: {} facts", out::grouped(facts)));
+            }
         })
         .map_err(|error| start_error(&error))?;
         tell_recovery(running.recovered());

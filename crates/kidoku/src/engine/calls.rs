@@ -89,7 +89,10 @@ impl Batch {
 impl Calls {
     /// No batches yet.
     pub(crate) fn new(home: ShardId) -> Self {
-        Self { home, table: Mutex::default() }
+        Self {
+            home,
+            table: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table<Arc<Batch>>> {
@@ -107,11 +110,21 @@ impl Calls {
     /// [`Error::Busy`] when too many batches are open.
     pub(crate) fn open(&self, writes: impl Iterator<Item = bool>) -> Result<OpenBatch<'_>, Error> {
         let slots: Vec<_> = writes.map(|writes| (writes, None)).collect();
-        let state = BatchState { total: slots.len(), slots, ..BatchState::default() };
-        let batch = Arc::new(Batch { state: Mutex::new(state) });
+        let state = BatchState {
+            total: slots.len(),
+            slots,
+            ..BatchState::default()
+        };
+        let batch = Arc::new(Batch {
+            state: Mutex::new(state),
+        });
         let entry = Arc::clone(&batch);
         let place = self.lock().insert(entry).ok_or(Error::Busy)?;
-        Ok(OpenBatch { calls: self, batch, place })
+        Ok(OpenBatch {
+            calls: self,
+            batch,
+            place,
+        })
     }
 
     /// Fills in an answer. Gives back the batch when it was the last one: the core then holds it
@@ -126,12 +139,17 @@ impl Calls {
         let batch = Arc::clone(self.lock().get(place)?);
         let (waker, all) = {
             let mut state = batch.lock();
-            let slot = usize::try_from(sequence).ok().and_then(|at| state.slots.get_mut(at))?;
+            let slot = usize::try_from(sequence)
+                .ok()
+                .and_then(|at| state.slots.get_mut(at))?;
             slot.1 = Some(result);
             state.applied += 1;
             state.stamp = state.stamp.max(stamp);
             let due = state.applied >= state.wake_at && !state.is_applied();
-            (if due { state.waker.take() } else { None }, state.is_applied())
+            (
+                if due { state.waker.take() } else { None },
+                state.is_applied(),
+            )
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -155,7 +173,11 @@ pub(crate) struct OpenBatch<'a> {
 impl OpenBatch<'_> {
     /// The ticket of a call.
     pub(crate) fn ticket(&self, sequence: u32) -> Ticket {
-        Waiter::Calls { place: self.place, sequence }.ticket(self.calls.home)
+        Waiter::Calls {
+            place: self.place,
+            sequence,
+        }
+        .ticket(self.calls.home)
     }
 
     /// Notes that so many more calls have been made.
@@ -182,7 +204,10 @@ impl OpenBatch<'_> {
     pub(crate) async fn finish(self) -> Results {
         std::future::poll_fn(|context| self.poll_released(context)).await;
         let slots = std::mem::take(&mut self.batch.lock().slots);
-        slots.into_iter().map(|(_, result)| result.unwrap_or(Err(Error::Busy))).collect()
+        slots
+            .into_iter()
+            .map(|(_, result)| result.unwrap_or(Err(Error::Busy)))
+            .collect()
     }
 
     fn poll_released(&self, context: &Context<'_>) -> Poll<()> {
@@ -241,8 +266,15 @@ mod tests {
     }
 
     fn answer(calls: &Calls, ticket: Ticket, stamp: u64) -> Option<Arc<Batch>> {
-        let Waiter::Calls { place, sequence } = Waiter::of(ticket) else { return None };
-        calls.answer(place, sequence, Ok(Reply::Number(u64::from(sequence))), stamp)
+        let Waiter::Calls { place, sequence } = Waiter::of(ticket) else {
+            return None;
+        };
+        calls.answer(
+            place,
+            sequence,
+            Ok(Reply::Number(u64::from(sequence))),
+            stamp,
+        )
     }
 
     #[test]

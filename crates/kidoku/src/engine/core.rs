@@ -96,7 +96,9 @@ pub(crate) struct Core {
 
 /// Wall time now.
 pub(crate) fn wall_clock() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -131,7 +133,11 @@ impl Core {
 
     /// Takes in somebody who will ask; `None` when the core serves as many as it can.
     pub(crate) fn enter(&self, asker: Rc<dyn Asker>) -> Option<Place> {
-        let entry = AskerEntry { asker, dirty: Cell::new(false), held: Cell::new(false) };
+        let entry = AskerEntry {
+            asker,
+            dirty: Cell::new(false),
+            held: Cell::new(false),
+        };
         self.askers.borrow_mut().insert(entry)
     }
 
@@ -166,7 +172,10 @@ impl Core {
         let mut applied = false;
         if owner == self.id {
             state.apply(self, Input::Request { ticket, request });
-            applied = state.replies.last().is_some_and(|answer| answer.ticket == ticket);
+            applied = state
+                .replies
+                .last()
+                .is_some_and(|answer| answer.ticket == ticket);
         } else if let Some(outbox) = state.outboxes.get_mut(index(owner)) {
             outbox.push(Envelope::Request { ticket, request });
         }
@@ -190,7 +199,11 @@ impl Core {
     fn take_envelope(&self, envelope: Envelope, stamp: u64) {
         let input = match envelope {
             Envelope::Reply { ticket, result } => {
-                let answer = Answer { ticket, result, stamp: Some(stamp) };
+                let answer = Answer {
+                    ticket,
+                    result,
+                    stamp: Some(stamp),
+                };
                 self.state.borrow_mut().replies.push(answer);
                 return;
             }
@@ -258,7 +271,10 @@ impl Core {
             let mut state = self.state.borrow_mut();
             state.append(self);
             for load in std::mem::take(&mut state.loads) {
-                self.shared.journal.mark(Marker::Load { core: self.id, load });
+                self.shared.journal.mark(Marker::Load {
+                    core: self.id,
+                    load,
+                });
             }
             let seen = state.seen;
             for (mailbox, outbox) in self.shared.mailboxes.iter().zip(&mut state.outboxes) {
@@ -271,7 +287,12 @@ impl Core {
         for (ticket, event) in pushes.drain(..) {
             self.deliver(ticket, |asker, _| asker.push(&event));
         }
-        for Answer { ticket, result, stamp } in replies.drain(..) {
+        for Answer {
+            ticket,
+            result,
+            stamp,
+        } in replies.drain(..)
+        {
             self.answer(ticket, result, stamp.unwrap_or(seen));
         }
         self.give_back(replies, pushes);
@@ -302,13 +323,19 @@ impl Core {
             }
             return;
         }
-        self.deliver(ticket, |asker, sequence| asker.reply(sequence, result, stamp));
+        self.deliver(ticket, |asker, sequence| {
+            asker.reply(sequence, result, stamp)
+        });
     }
 
     fn deliver(&self, ticket: Ticket, give: impl FnOnce(&dyn Asker, u32)) {
-        let Waiter::Asker { place, sequence } = Waiter::of(ticket) else { return };
+        let Waiter::Asker { place, sequence } = Waiter::of(ticket) else {
+            return;
+        };
         let askers = self.askers.borrow();
-        let Some(entry) = askers.get(place) else { return };
+        let Some(entry) = askers.get(place) else {
+            return;
+        };
         give(entry.asker.as_ref(), sequence);
         if !entry.dirty.replace(true) {
             self.dirty.borrow_mut().push(place);
@@ -318,7 +345,9 @@ impl Core {
     /// Has the asker look, at the coming flush, at what it may show.
     pub(crate) fn mark_dirty(&self, place: Place) {
         let askers = self.askers.borrow();
-        let Some(entry) = askers.get(place) else { return };
+        let Some(entry) = askers.get(place) else {
+            return;
+        };
         if !entry.dirty.replace(true) {
             self.dirty.borrow_mut().push(place);
             self.want_flush();
@@ -330,7 +359,9 @@ impl Core {
         let mut dirty = self.dirty.take();
         for place in dirty.drain(..) {
             let askers = self.askers.borrow();
-            let Some(entry) = askers.get(place) else { continue };
+            let Some(entry) = askers.get(place) else {
+                continue;
+            };
             entry.dirty.set(false);
             if entry.asker.release(view) && !entry.held.replace(true) {
                 self.held.borrow_mut().push(place);
@@ -352,7 +383,9 @@ impl Core {
         let mut held = self.held.take();
         held.retain(|place| {
             let askers = self.askers.borrow();
-            let Some(entry) = askers.get(*place) else { return false };
+            let Some(entry) = askers.get(*place) else {
+                return false;
+            };
             let stays = entry.asker.release(view);
             entry.held.set(stays);
             stays
@@ -406,12 +439,19 @@ impl State {
         self.effects.facts = facts;
         for (to, message) in self.effects.messages.drain(..) {
             if let Some(outbox) = self.outboxes.get_mut(index(to)) {
-                outbox.push(Envelope::Peer { from: core.id, message });
+                outbox.push(Envelope::Peer {
+                    from: core.id,
+                    message,
+                });
             }
         }
         for (ticket, result) in self.effects.replies.drain(..) {
             if ticket.core == core.id {
-                self.replies.push(Answer { ticket, result, stamp: None });
+                self.replies.push(Answer {
+                    ticket,
+                    result,
+                    stamp: None,
+                });
             } else if let Some(outbox) = self.outboxes.get_mut(index(ticket.core)) {
                 outbox.push(Envelope::Reply { ticket, result });
             }

@@ -63,8 +63,15 @@ impl Gate {
 
     /// The gate now.
     pub(crate) fn view(&self) -> View {
-        let durable = if self.holds { self.durable.load(Ordering::SeqCst) } else { u64::MAX };
-        View { durable, failing: self.failing.load(Ordering::SeqCst) }
+        let durable = if self.holds {
+            self.durable.load(Ordering::SeqCst)
+        } else {
+            u64::MAX
+        };
+        View {
+            durable,
+            failing: self.failing.load(Ordering::SeqCst),
+        }
     }
 
     /// The last lsn known to be on disk.

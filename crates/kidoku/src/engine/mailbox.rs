@@ -205,8 +205,14 @@ mod tests {
     }
 
     fn envelope(id: u64) -> Envelope {
-        let ticket = Ticket { core: ShardId(0), id };
-        Envelope::Reply { ticket, result: Ok(Reply::Ok) }
+        let ticket = Ticket {
+            core: ShardId(0),
+            id,
+        };
+        Envelope::Reply {
+            ticket,
+            result: Ok(Reply::Ok),
+        }
     }
 
     fn ids(taken: &Taken) -> Vec<u64> {

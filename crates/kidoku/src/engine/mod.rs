@@ -3,8 +3,8 @@
 //! [`Engine`] is the handle everything else uses; it is cheap to clone and may be used from any
 //! thread.
 //!
-//! The path of a request: [`core::Core::submit`] or a [`mailbox`] of another core, the shard, its
-//! effects, the [`journal`], the [`gate`], the reply.
+//! The path of a request: `Core::submit` or the mailbox of another core, the shard, its effects, the
+//! journal, the gate, the reply.
 
 pub(crate) mod calls;
 pub(crate) mod core;
@@ -90,7 +90,8 @@ impl Engine {
         let batch = self.shared.calls[self.home()].open(std::iter::once(writes))?;
         batch.note_sent(1);
         let ticket = batch.ticket(0);
-        self.shared.post(owner, Envelope::Request { ticket, request });
+        self.shared
+            .post(owner, Envelope::Request { ticket, request });
         let mut results = batch.finish().await;
         results.pop().unwrap_or(Err(Error::Busy))
     }
@@ -174,9 +175,7 @@ impl Engine {
     fn home(&self) -> usize {
         match runtime::current_core() {
             Some(core) => index(core).min(self.shared.calls.len() - 1),
-            None => {
-                self.shared.next_home.fetch_add(1, Ordering::Relaxed) % self.shared.calls.len()
-            }
+            None => self.shared.next_home.fetch_add(1, Ordering::Relaxed) % self.shared.calls.len(),
         }
     }
 }
@@ -196,7 +195,13 @@ struct Sender<'a> {
 impl<'a> Sender<'a> {
     fn new(shared: &'a Shared, batch: &'a OpenBatch<'a>) -> Self {
         let outboxes = shared.placement.all().map(|_| Vec::new()).collect();
-        Self { shared, batch, outboxes, gathered: 0, refused: Vec::new() }
+        Self {
+            shared,
+            batch,
+            outboxes,
+            gathered: 0,
+            refused: Vec::new(),
+        }
     }
 
     async fn send_all(&mut self, requests: Vec<Request>) {
@@ -239,7 +244,10 @@ impl<'a> Sender<'a> {
         }
         for (ticket, error) in self.refused.drain(..) {
             // Through the home core's mailbox, so that only that core ever answers.
-            let refusal = Envelope::Reply { ticket, result: Err(error) };
+            let refusal = Envelope::Reply {
+                ticket,
+                result: Err(error),
+            };
             self.shared.post(ticket.core, refusal);
         }
     }

@@ -83,14 +83,22 @@ impl Wanted {
         let mut requests = Vec::new();
         for (channel, ids) in self.0 {
             let ids: Vec<_> = ids.into_iter().collect();
-            requests.push(Request::Names { channel: channel.clone(), ids: ids.clone() });
+            requests.push(Request::Names {
+                channel: channel.clone(),
+                ids: ids.clone(),
+            });
             asked.push((channel, ids));
         }
         let results = engine.call_many(requests).await;
         let mut names = OpaqueNames::default();
         for ((channel, ids), result) in asked.into_iter().zip(results) {
-            let Reply::Names(found) = result? else { return Err(Error::Storage) };
-            let known = ids.into_iter().zip(found).filter_map(|(id, name)| Some((id, name?)));
+            let Reply::Names(found) = result? else {
+                return Err(Error::Storage);
+            };
+            let known = ids
+                .into_iter()
+                .zip(found)
+                .filter_map(|(id, name)| Some((id, name?)));
             names.0.insert(channel, known.collect());
         }
         Ok(names)

@@ -49,7 +49,9 @@ pub(crate) fn start(
     let name = format!("core-{}", config.id.0);
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let run = move || {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default());
         let (runtime, report) = match runtime {
             Ok(runtime) => (Some(runtime), Ok(())),
             Err(error) => (None, Err(error)),

@@ -71,9 +71,12 @@ pub(crate) fn writes(request: &Request) -> bool {
         | Request::Drop { .. }
         | Request::Merge { .. }
         | Request::Resolve { .. } => true,
-        Request::Channel { space, parent, receipts, .. } => {
-            space.is_some() || parent.is_some() || receipts.is_some()
-        }
+        Request::Channel {
+            space,
+            parent,
+            receipts,
+            ..
+        } => space.is_some() || parent.is_some() || receipts.is_some(),
         Request::Count { .. }
         | Request::State { .. }
         | Request::Badge { .. }
@@ -146,7 +149,11 @@ impl Shared {
                 return Err(Error::Busy);
             }
         }
-        if self.mailbox(owner).has_room() { Ok(()) } else { Err(Error::Busy) }
+        if self.mailbox(owner).has_room() {
+            Ok(())
+        } else {
+            Err(Error::Busy)
+        }
     }
 
     /// Everything up to `lsn` is on disk.

@@ -113,7 +113,8 @@ impl Storage {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, StorageError> {
         let store_dir = config.data_dir.join("store");
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
+        let store: Arc<dyn Store> =
+            Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
         let store_is_empty = store.range(&[], &KEY_END, 1)?.is_empty();
         let cutter = Arc::new(OnceLock::new());
         let checkpoint = Arc::new(start_checkpoint(config, store, Arc::clone(&cutter))?);
@@ -125,15 +126,32 @@ impl Storage {
         let is_fresh = store_is_empty && clock_seen == 0 && recovery.last == Lsn::NONE;
 
         let shared = Arc::new(OnceLock::new());
-        let sink = LogSink { shared: Arc::clone(&shared), checkpoint: Arc::clone(&checkpoint) };
-        let options = QueueOptions { queue_bytes_max: QUEUE_BYTES_MAX, ..QueueOptions::default() };
+        let sink = LogSink {
+            shared: Arc::clone(&shared),
+            checkpoint: Arc::clone(&checkpoint),
+        };
+        let options = QueueOptions {
+            queue_bytes_max: QUEUE_BYTES_MAX,
+            ..QueueOptions::default()
+        };
         let clock_now = Arc::clone(&clock);
         let clock_of_group = move || clock_now.load(Ordering::Acquire);
         let (appender, committer) = Committer::new(log, options, clock_of_group, sink);
-        let journal = LogJournal { appender, checkpoint: Arc::downgrade(&checkpoint) };
+        let journal = LogJournal {
+            appender,
+            checkpoint: Arc::downgrade(&checkpoint),
+        };
         let writer = Writer::start(committer)?;
         let journal: Arc<dyn Journal> = Arc::new(journal);
-        Ok(Self { writer, checkpoint, shared, journal, clock, recovery, is_fresh })
+        Ok(Self {
+            writer,
+            checkpoint,
+            shared,
+            journal,
+            clock,
+            recovery,
+            is_fresh,
+        })
     }
 
     /// The last lsn that was recovered.
@@ -152,7 +170,12 @@ impl Storage {
     /// # Errors
     /// When the log could not be synced.
     pub(crate) fn close(self, checkpoint_time: Duration) -> Result<(), StorageError> {
-        let Self { writer, checkpoint, shared, .. } = self;
+        let Self {
+            writer,
+            checkpoint,
+            shared,
+            ..
+        } = self;
         let result = writer.close();
         drop(shared);
         // A handle that asks for the status at this very moment may hold it; then it just stops.
@@ -200,7 +223,10 @@ fn replay(
         Durability::Sync => kidoku_log::Durability::Sync,
         Durability::Memory => kidoku_log::Durability::Memory,
     };
-    let options = LogOptions { segment_bytes_max: config.log.segment_bytes, durability };
+    let options = LogOptions {
+        segment_bytes_max: config.log.segment_bytes,
+        durability,
+    };
     let mut gathered = Gathered::default();
     let mut result = Ok(());
     let mut records = 0;
@@ -294,19 +320,23 @@ impl Sink<Marker> for LogSink {
     fn marker(&mut self, marker: Marker) {
         match marker {
             Marker::Load { core, load } => {
-                let Some(shared) = self.shared.get().map(Arc::clone) else { return };
+                let Some(shared) = self.shared.get().map(Arc::clone) else {
+                    return;
+                };
                 let asked = load.clone();
                 let reply = move |data| shared.post(core, Envelope::Loaded { load: asked, data });
                 self.checkpoint.load(load, Box::new(reply));
             }
             Marker::Scan { app, after, reply } => {
                 let answer = move |page: Result<kidoku_store::ScanPage, StoreError>| {
-                    let page: ScanPage =
-                        page.map(|page| (page.facts, page.next)).map_err(|_| Error::Storage);
+                    let page: ScanPage = page
+                        .map(|page| (page.facts, page.next))
+                        .map_err(|_| Error::Storage);
                     // Whoever asked may have gone away.
                     drop(reply.send(page));
                 };
-                self.checkpoint.scan(app, after, SCAN_FACTS, Box::new(answer));
+                self.checkpoint
+                    .scan(app, after, SCAN_FACTS, Box::new(answer));
             }
         }
     }
@@ -351,9 +381,14 @@ impl Journal for LogJournal {
 
     fn status(&self) -> JournalStatus {
         let log = self.appender.stats();
-        let checkpoint = self.checkpoint.upgrade().map(|checkpoint| checkpoint.status());
+        let checkpoint = self
+            .checkpoint
+            .upgrade()
+            .map(|checkpoint| checkpoint.status());
         let checkpoint = checkpoint.unwrap_or_default();
-        let problem = checkpoint.flush_error.map(|error| format!("the store: {error}"));
+        let problem = checkpoint
+            .flush_error
+            .map(|error| format!("the store: {error}"));
         JournalStatus {
             appended_lsn: log.appended.0,
             flushed_lsn: checkpoint.flushed_lsn,

@@ -52,7 +52,10 @@ impl Place {
 
     /// The same place for its next user.
     pub(crate) fn next_use(self) -> Self {
-        Self { index: self.index, used: (self.used + 1) % Self::USE_END }
+        Self {
+            index: self.index,
+            used: (self.used + 1) % Self::USE_END,
+        }
     }
 }
 
@@ -103,7 +106,10 @@ pub(crate) struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -122,7 +128,10 @@ impl<T> Table<T> {
             }
         };
         let slot = self.places.get_mut(usize::try_from(index).ok()?)?;
-        let place = Place { index, used: slot.0 };
+        let place = Place {
+            index,
+            used: slot.0,
+        };
         slot.1 = Some(value);
         Some(place)
     }
@@ -130,7 +139,11 @@ impl<T> Table<T> {
     /// What is at a place, if it is still the same user of it.
     pub(crate) fn get(&self, place: Place) -> Option<&T> {
         let (used, value) = self.places.get(usize::try_from(place.index).ok()?)?;
-        if *used == place.used { value.as_ref() } else { None }
+        if *used == place.used {
+            value.as_ref()
+        } else {
+            None
+        }
     }
 
     /// Frees a place.
@@ -162,10 +175,19 @@ mod tests {
 
     #[test]
     fn a_ticket_gives_back_its_waiter() {
-        let place = Place { index: Place::INDEX_END - 1, used: Place::USE_END - 1 };
+        let place = Place {
+            index: Place::INDEX_END - 1,
+            used: Place::USE_END - 1,
+        };
         for waiter in [
-            Waiter::Asker { place, sequence: u32::MAX },
-            Waiter::Asker { place: Place::default(), sequence: 0 },
+            Waiter::Asker {
+                place,
+                sequence: u32::MAX,
+            },
+            Waiter::Asker {
+                place: Place::default(),
+                sequence: 0,
+            },
             Waiter::Calls { place, sequence: 7 },
             Waiter::Nobody,
         ] {

@@ -36,7 +36,11 @@ impl FromRequestParts<HttpState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refused> {
         let grant = grant(parts, state)?;
         let id_mode = state.config.app(&grant.app).ids;
-        Ok(Self { app: grant.app, id_mode, engine: state.engine.clone() })
+        Ok(Self {
+            app: grant.app,
+            id_mode,
+            engine: state.engine.clone(),
+        })
     }
 }
 
@@ -75,9 +79,12 @@ fn no_key() -> Refused {
 }
 
 fn other_app() -> Refused {
-    Problem::new(Code::NoPerm, "the key is not for the app that Kidoku-App names")
-        .with_hint("leave the header Kidoku-App out, or use the root key")
-        .into()
+    Problem::new(
+        Code::NoPerm,
+        "the key is not for the app that Kidoku-App names",
+    )
+    .with_hint("leave the header Kidoku-App out, or use the root key")
+    .into()
 }
 
 /// A reply, with what is needed to write the ids in it.
@@ -91,7 +98,9 @@ impl Answer {
     /// How the ids in it are written.
     pub(super) fn ids(&self) -> Ids<'_> {
         let names = self.names.as_ref();
-        Ids { names: names.map(|names| -> &dyn IdNames { names }) }
+        Ids {
+            names: names.map(|names| -> &dyn IdNames { names }),
+        }
     }
 }
 

@@ -46,15 +46,22 @@ impl Decoder {
             "" | "identity" => Ok(Self::Plain),
             "gzip" | "x-gzip" => {
                 let decoder = MultiGzDecoder::new(Vec::new());
-                Ok(Self::Gzip(Box::new(Gzip { decoder, any: false })))
+                Ok(Self::Gzip(Box::new(Gzip {
+                    decoder,
+                    any: false,
+                })))
             }
-            "zstd" => Ok(Self::Zstd(Box::new(Zstd::new().map_err(|error| no_zstd(&error))?))),
+            "zstd" => Ok(Self::Zstd(Box::new(
+                Zstd::new().map_err(|error| no_zstd(&error))?,
+            ))),
             other => {
                 let other = kidoku_proto::error::escape(other.as_bytes());
-                Err(Problem::new(Code::Syntax, format!("`{other}` is not a known encoding"))
-                    .with_status(415)
-                    .with_hint("Content-Encoding may be gzip or zstd, or be left out")
-                    .into())
+                Err(
+                    Problem::new(Code::Syntax, format!("`{other}` is not a known encoding"))
+                        .with_status(415)
+                        .with_hint("Content-Encoding may be gzip or zstd, or be left out")
+                        .into(),
+                )
             }
         }
     }
@@ -114,7 +121,12 @@ impl Zstd {
     fn new() -> io::Result<Self> {
         let mut decoder = ZstdDecoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
-        Ok(Self { decoder, out: vec![0; STEP_BYTES], is_full: false, is_open: false })
+        Ok(Self {
+            decoder,
+            out: vec![0; STEP_BYTES],
+            is_full: false,
+            is_open: false,
+        })
     }
 
     fn step(&mut self, input: &mut &[u8], into: &mut impl FnMut(&[u8])) -> io::Result<bool> {
@@ -126,9 +138,11 @@ impl Zstd {
         let hint = self.decoder.run(&mut from, &mut to)?;
         let (read, written) = (from.pos(), to.pos());
         *input = input.get(read..).unwrap_or_default();
-        self.is_full = written == self.out.len();
-        // 0 = a frame has just ended and everything of it is out.
-        self.is_open = hint != 0;
+        if read > 0 || written > 0 {
+            // 0 = a frame has just ended and everything of it is out.
+            self.is_open = hint != 0;
+        }
+        self.is_full = self.is_open && written == self.out.len();
         into(self.out.get(..written).unwrap_or_default());
         Ok(self.is_full)
     }

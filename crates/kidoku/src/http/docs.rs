@@ -3,7 +3,9 @@
 use super::HttpState;
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use kidoku_proto::error::ERRORS;
@@ -22,12 +24,21 @@ pub(super) fn routes() -> Router<HttpState> {
     Router::new()
         .route("/openapi.json", get(openapi))
         .route("/docs", get(page))
-        .route("/docs/docs.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }))
-        .route("/docs/docs.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
+        .route(
+            "/docs/docs.js",
+            get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }),
+        )
+        .route(
+            "/docs/docs.css",
+            get(|| async { asset("text/css; charset=utf-8", STYLE) }),
+        )
 }
 
 async fn openapi(State(state): State<HttpState>) -> Response {
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
     (headers, state.openapi.to_string()).into_response()
 }
 
@@ -37,12 +48,19 @@ async fn page() -> Response {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CACHE_CONTROL, "no-cache"),
     ];
-    (headers, Html(PAGE.replace("<!-- errors -->", &error_rows()))).into_response()
+    (
+        headers,
+        Html(PAGE.replace("<!-- errors -->", &error_rows())),
+    )
+        .into_response()
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
-    let headers =
-        [(CONTENT_TYPE, kind), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (CONTENT_TYPE, kind),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
     (headers, text).into_response()
 }
 

@@ -23,7 +23,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for InPath<T> {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refused> {
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(names)) => Ok(Self(names)),
-            Err(rejection) => Err(Refused::syntax(format!("the path: {}", rejection.body_text()))),
+            Err(rejection) => Err(Refused::syntax(format!(
+                "the path: {}",
+                rejection.body_text()
+            ))),
         }
     }
 }
@@ -38,7 +41,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for InQuery<T> {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refused> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(rejection) => Err(Refused::syntax(format!("the query: {}", rejection.body_text()))),
+            Err(rejection) => Err(Refused::syntax(format!(
+                "the query: {}",
+                rejection.body_text()
+            ))),
         }
     }
 }
@@ -87,10 +93,13 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refused> {
         return Ok(());
     }
     let kind = kidoku_proto::error::escape(kind.as_bytes());
-    Err(Problem::new(Code::Syntax, format!("the body is `{kind}`, not application/json"))
-        .with_status(415)
-        .with_hint("send the header `Content-Type: application/json` (curl: --json)")
-        .into())
+    Err(Problem::new(
+        Code::Syntax,
+        format!("the body is `{kind}`, not application/json"),
+    )
+    .with_status(415)
+    .with_hint("send the header `Content-Type: application/json` (curl: --json)")
+    .into())
 }
 
 async fn read_all(request: Request, max: usize) -> Result<Vec<u8>, Refused> {

@@ -43,7 +43,13 @@ impl Listener for Limited {
             // Without it small answers wait for the peer's delayed acknowledgement; a socket that
             // can not be told so still works.
             let _slower = stream.set_nodelay(true).is_err();
-            return (Connection { stream, _guard: guard }, address);
+            return (
+                Connection {
+                    stream,
+                    _guard: guard,
+                },
+                address,
+            );
         }
     }
 

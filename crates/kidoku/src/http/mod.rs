@@ -57,7 +57,13 @@ impl HttpState {
         let document = openapi::document();
         let metrics = Arc::new(HttpMetrics::new(&openapi::operations(&document)));
         let openapi = Arc::from(openapi::to_json(&document));
-        Self { engine, keys, config, metrics, openapi }
+        Self {
+            engine,
+            keys,
+            config,
+            metrics,
+            openapi,
+        }
     }
 }
 
@@ -86,7 +92,9 @@ async fn count(State(state): State<HttpState>, request: Request, next: Next) -> 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map(MatchedPath::as_str);
-    state.metrics.note_request(method.as_str(), route, response.status().as_u16());
+    state
+        .metrics
+        .note_request(method.as_str(), route, response.status().as_u16());
     if let Some(refused::Word(code)) = response.extensions().get() {
         state.metrics.note_refusal(*code);
     }

@@ -51,11 +51,17 @@ pub(super) fn document() -> OpenApi {
              word as in RESP.",
         ))
         .license(Some(
-            LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+            LicenseBuilder::new()
+                .name("Apache-2.0")
+                .identifier(Some("Apache-2.0"))
+                .build(),
         ))
         .build();
     let tags = TAGS.iter().map(|(name, text)| {
-        TagBuilder::new().name(*name).description(Some(*text)).build()
+        TagBuilder::new()
+            .name(*name)
+            .description(Some(*text))
+            .build()
     });
     document.tags = Some(tags.collect());
     document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
@@ -63,7 +69,10 @@ pub(super) fn document() -> OpenApi {
     Problem::schemas(&mut schemas);
     let components = document.components.take().unwrap_or_default();
     let mut components = ComponentsBuilder::from(components).schemas_from_iter(schemas);
-    components = components.security_scheme(BEARER, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    components = components.security_scheme(
+        BEARER,
+        SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+    );
     document.components = Some(components.build());
     for item in document.paths.paths.values_mut() {
         for (_, operation) in each(item) {
@@ -86,10 +95,23 @@ pub(super) fn operations(document: &OpenApi) -> Vec<(String, String)> {
 }
 
 fn each(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    let PathItem { get, put, post, delete, patch, .. } = item;
-    [("GET", get), ("PUT", put), ("POST", post), ("DELETE", delete), ("PATCH", patch)]
-        .into_iter()
-        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+    let PathItem {
+        get,
+        put,
+        post,
+        delete,
+        patch,
+        ..
+    } = item;
+    [
+        ("GET", get),
+        ("PUT", put),
+        ("POST", post),
+        ("DELETE", delete),
+        ("PATCH", patch),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// Adds what every operation takes and may answer.
@@ -101,11 +123,17 @@ fn complete(operation: &mut Operation) {
         .description(Some("The app, if the key is the root key"))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .build();
-    operation.parameters.get_or_insert_default().push(app.into());
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(app.into());
     let problem = Content::new(Some(RefOr::Ref(Ref::from_schema_name(Problem::name()))));
     let refused = ResponseBuilder::new()
         .description("Refused; `code` says what to react to")
         .content("application/problem+json", problem)
         .build();
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), RefOr::T(refused));
 }

@@ -47,8 +47,9 @@ enum Value {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let cores: Vec<String> =
-            (0..self.status.mailbox_lengths.len()).map(|core| core.to_string()).collect();
+        let cores: Vec<String> = (0..self.status.mailbox_lengths.len())
+            .map(|core| core.to_string())
+            .collect();
         for &metric in Metric::ALL {
             if metric.kind() == Kind::Info {
                 let info = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -71,13 +72,21 @@ fn write(
     samples: &[Sample<'_>],
 ) -> Result<(), fmt::Error> {
     let counts = metric.kind() == Kind::Counter;
-    let kind = if counts { MetricType::Counter } else { MetricType::Gauge };
+    let kind = if counts {
+        MetricType::Counter
+    } else {
+        MetricType::Gauge
+    };
     let mut encoder = encoder.encode_descriptor(metric.name(), metric.help(), None, kind)?;
     for sample in samples {
         if sample.labels.is_empty() {
             write_value(&mut encoder, counts, sample.value)?;
         } else {
-            write_value(&mut encoder.encode_family(&sample.labels)?, counts, sample.value)?;
+            write_value(
+                &mut encoder.encode_family(&sample.labels)?,
+                counts,
+                sample.value,
+            )?;
         }
     }
     Ok(())
@@ -89,9 +98,7 @@ fn write_value(
     value: Value,
 ) -> Result<(), fmt::Error> {
     match (counts, value) {
-        (true, Value::Whole(value)) => {
-            encoder.encode_counter::<NoLabelSet, u64, u64>(&value, None)
-        }
+        (true, Value::Whole(value)) => encoder.encode_counter::<NoLabelSet, u64, u64>(&value, None),
         (true, Value::Real(value)) => encoder.encode_counter::<NoLabelSet, f64, u64>(&value, None),
         (false, Value::Whole(value)) => encoder.encode_gauge(&value),
         (false, Value::Real(value)) => encoder.encode_gauge(&value),
@@ -118,7 +125,9 @@ impl Snapshot {
             Metric::Waiting => self.sum(|stats| stats.waiting),
             Metric::MailboxLength => {
                 let lengths = status.mailbox_lengths.iter().zip(cores);
-                lengths.map(|(length, core)| labelled(vec![("core", core)], *length)).collect()
+                lengths
+                    .map(|(length, core)| labelled(vec![("core", core)], *length))
+                    .collect()
             }
             Metric::Requests => self.sum(|stats| stats.requests),
             Metric::Facts => self.sum(|stats| stats.facts),
@@ -132,7 +141,10 @@ impl Snapshot {
             Metric::LogGroups => one(status.log_groups),
             Metric::LogBytes => one(status.log_bytes),
             Metric::LogSyncSeconds => {
-                vec![Sample { labels: Vec::new(), value: Value::Real(status.log_sync_seconds) }]
+                vec![Sample {
+                    labels: Vec::new(),
+                    value: Value::Real(status.log_sync_seconds),
+                }]
             }
             Metric::OverlayBytes => one(status.overlay_bytes),
             Metric::RespConnections => one(status.resp_connections),
@@ -141,7 +153,9 @@ impl Snapshot {
             Metric::HttpRequests => http_requests(http),
             Metric::HttpRefusals => {
                 let by_code = http.refusals();
-                by_code.map(|(code, count)| labelled(vec![("code", code)], count)).collect()
+                by_code
+                    .map(|(code, count)| labelled(vec![("code", code)], count))
+                    .collect()
             }
             Metric::EventLines => {
                 let (applied, failed) = http.lines();
@@ -158,7 +172,10 @@ fn http_requests(http: &HttpMetrics) -> Vec<Sample<'_>> {
     let counted = http.requests().into_iter();
     counted
         .map(|(method, route, class, count)| {
-            labelled(vec![("method", method), ("route", route), ("status", class)], count)
+            labelled(
+                vec![("method", method), ("route", route), ("status", class)],
+                count,
+            )
         })
         .collect()
 }
@@ -168,5 +185,8 @@ fn one(value: u64) -> Vec<Sample<'static>> {
 }
 
 fn labelled<'a>(labels: Vec<(&'static str, &'a str)>, value: u64) -> Sample<'a> {
-    Sample { labels, value: Value::Whole(value) }
+    Sample {
+        labels,
+        value: Value::Whole(value),
+    }
 }

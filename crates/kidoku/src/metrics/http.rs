@@ -21,7 +21,11 @@ struct Row {
 impl Row {
     fn new(method: &str, route: &str) -> Self {
         let by_class = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { method: method.to_owned(), route: route.to_owned(), by_class }
+        Self {
+            method: method.to_owned(),
+            route: route.to_owned(),
+            by_class,
+        }
     }
 }
 
@@ -45,7 +49,10 @@ impl HttpMetrics {
         let mut index: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
         let mut rows = Vec::new();
         for (method, route) in routes {
-            index.entry(route.clone()).or_default().insert(method.clone(), rows.len());
+            index
+                .entry(route.clone())
+                .or_default()
+                .insert(method.clone(), rows.len());
             rows.push(Row::new(method, route));
         }
         rows.push(Row::new("any", NO_ROUTE));
@@ -64,7 +71,9 @@ impl HttpMetrics {
     /// Counts an answered request; `route` is the pattern of the router, if one matched.
     pub fn note_request(&self, method: &str, route: Option<&str>, status: u16) {
         let known = route.and_then(|route| self.index.get(route)?.get(method));
-        let row = known.and_then(|row| self.rows.get(*row)).or_else(|| self.rows.last());
+        let row = known
+            .and_then(|row| self.rows.get(*row))
+            .or_else(|| self.rows.last());
         let class = usize::from((status / 100).saturating_sub(1));
         if let Some(count) = row.and_then(|row| row.by_class.get(class)) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -92,7 +101,9 @@ impl HttpMetrics {
             self.connections_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(ConnectionGuard { metrics: Arc::clone(self) })
+        Some(ConnectionGuard {
+            metrics: Arc::clone(self),
+        })
     }
 
     /// Open connections.
@@ -107,14 +118,22 @@ impl HttpMetrics {
 
     /// Lines of event streams: accepted, refused.
     pub fn lines(&self) -> (u64, u64) {
-        (self.lines_applied.load(Ordering::Relaxed), self.lines_failed.load(Ordering::Relaxed))
+        (
+            self.lines_applied.load(Ordering::Relaxed),
+            self.lines_failed.load(Ordering::Relaxed),
+        )
     }
 
     /// (method, route, class such as `2xx`, count) of everything counted at least once.
     pub fn requests(&self) -> Vec<(&str, &str, &'static str, u64)> {
         const NAMES: [&str; CLASSES] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let mut counted = Vec::new();
-        for Row { method, route, by_class } in &self.rows {
+        for Row {
+            method,
+            route,
+            by_class,
+        } in &self.rows
+        {
             for (class, count) in NAMES.iter().zip(by_class) {
                 let count = count.load(Ordering::Relaxed);
                 if count > 0 {
@@ -127,7 +146,9 @@ impl HttpMetrics {
 
     /// Refusals by their word.
     pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.refusals.iter().map(|(code, count)| (code.as_str(), count.load(Ordering::Relaxed)))
+        self.refusals
+            .iter()
+            .map(|(code, count)| (code.as_str(), count.load(Ordering::Relaxed)))
     }
 }
 

@@ -6,18 +6,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn http() -> Arc<HttpMetrics> {
-    Arc::new(HttpMetrics::new(&[("GET".to_owned(), "/v1/users/{user}/badge".to_owned())]))
+    Arc::new(HttpMetrics::new(&[(
+        "GET".to_owned(),
+        "/v1/users/{user}/badge".to_owned(),
+    )]))
 }
 
 fn scrape(http: &Arc<HttpMetrics>) -> String {
-    let shard = Stats { users: 3, requests: 5, ..Stats::default() };
+    let shard = Stats {
+        users: 3,
+        requests: 5,
+        ..Stats::default()
+    };
     let status = Status {
         shards: vec![shard, Stats { users: 4, ..shard }],
         mailbox_lengths: vec![7, 0],
         log_sync_seconds: 1.5,
         ..Status::default()
     };
-    encode(Snapshot { status, http: Arc::clone(http) })
+    encode(Snapshot {
+        status,
+        http: Arc::clone(http),
+    })
 }
 
 #[test]
@@ -26,7 +36,10 @@ fn names_are_distinct_and_prefixed_and_each_has_a_help_text() {
     assert_eq!(names.len(), Metric::ALL.len());
     for metric in Metric::ALL {
         assert!(metric.name().starts_with("kidoku_"), "{metric:?}");
-        assert!(!metric.help().is_empty() && !metric.help().ends_with('.'), "{metric:?}");
+        assert!(
+            !metric.help().is_empty() && !metric.help().ends_with('.'),
+            "{metric:?}"
+        );
         assert!(!metric.name().ends_with("_total") && !metric.name().ends_with("_info"));
     }
 }
@@ -56,9 +69,15 @@ fn a_scrape_sums_the_cores_and_keeps_mailboxes_apart() {
         "kidoku_event_lines_total{outcome=\"failed\"} 2",
         "# EOF",
     ] {
-        assert!(text.lines().any(|have| have == line), "{line} is missing in\n{text}");
+        assert!(
+            text.lines().any(|have| have == line),
+            "{line} is missing in\n{text}"
+        );
     }
-    let build = format!("kidoku_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    let build = format!(
+        "kidoku_build_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
     assert!(text.contains(&build));
     for metric in Metric::ALL {
         assert!(text.contains(metric.name()), "{metric:?}");

@@ -227,7 +227,11 @@ impl Connection {
         match state.phase {
             Phase::Broken => {
                 state.output.clear();
-                if state.is_quiet() { Step::End } else { state.wait() }
+                if state.is_quiet() {
+                    Step::End
+                } else {
+                    state.wait()
+                }
             }
             Phase::Lingering => self.discard(context),
             Phase::Ending | Phase::Refused => self.finish(context, state),
@@ -239,7 +243,11 @@ impl Connection {
 
     /// Parses what is there, or reads more.
     fn take_in(&self, context: &mut Context<'_>, state: &mut State, budget: &mut usize) -> Step {
-        if state.input.as_ref().is_some_and(|input| input.may_hold_more()) {
+        if state
+            .input
+            .as_ref()
+            .is_some_and(|input| input.may_hold_more())
+        {
             self.parse_kept(state, budget);
             return Step::Again;
         }
@@ -346,7 +354,11 @@ impl Connection {
 
     /// The deadline while nothing is stuck.
     fn login_deadline(&self, state: &State) -> Option<Instant> {
-        if state.session.grant.is_some() { None } else { state.session.login_until }
+        if state.session.grant.is_some() {
+            None
+        } else {
+            state.session.login_until
+        }
     }
 
     /// Sets or lifts the time at which the connection is cut off.
@@ -439,7 +451,10 @@ impl State {
 
 impl Asker for Connection {
     fn reply(&self, sequence: u32, result: Result<Reply, Error>, stamp: u64) {
-        self.state.borrow_mut().slots.answer(sequence, result, stamp);
+        self.state
+            .borrow_mut()
+            .slots
+            .answer(sequence, result, stamp);
     }
 
     fn push(&self, event: &Arc<Event>) {

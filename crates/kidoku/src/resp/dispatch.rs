@@ -27,7 +27,9 @@ fn weight(request: &Request) -> usize {
     let entries = match request {
         Request::State { page, .. } => page.limit,
         Request::Explain { page, .. } => page.limit,
-        Request::Seen { list: Some(page), .. } => page.limit,
+        Request::Seen {
+            list: Some(page), ..
+        } => page.limit,
         Request::Count { channels, .. } => channels.len(),
         Request::AckMany { acks, .. } => acks.len(),
         Request::Join { users, .. }
@@ -96,7 +98,11 @@ impl Connection {
                 &mut opaque
             }
         };
-        let mut context = Context { app: &grant.app, ids, now };
+        let mut context = Context {
+            app: &grant.app,
+            ids,
+            now,
+        };
         let command = command::parse(spec, args, Some(&mut context))?;
         let asks = state.session.is_opaque() && spec.access == Access::App;
         if asks && matches!(command, Command::Request(_)) {
@@ -149,14 +155,20 @@ impl Connection {
         }
         state.class = Some(request.class());
         let writes = writes(&request);
-        let sequence = state.slots.open(weight(&request), writes, state.session.protocol);
+        let sequence = state
+            .slots
+            .open(weight(&request), writes, state.session.protocol);
         let owner = request.owner(&shared.placement);
         if let Err(error) = shared.admit(owner, writes) {
             state.slots.answer(sequence, Err(error), 0);
             self.core.mark_dirty(self.place());
             return;
         }
-        let ticket = Waiter::Asker { place: self.place(), sequence }.ticket(self.core.id);
+        let ticket = Waiter::Asker {
+            place: self.place(),
+            sequence,
+        }
+        .ticket(self.core.id);
         if self.core.submit(owner, ticket, request) {
             state.slots.note_applied(sequence);
         }

@@ -54,12 +54,18 @@ impl Connection {
             return;
         }
         let stopped_early = matches!(stop, Stop::Early);
-        state.input = Some(Box::new(Input { bytes: rest.to_vec(), parser, stopped_early }));
+        state.input = Some(Box::new(Input {
+            bytes: rest.to_vec(),
+            parser,
+            stopped_early,
+        }));
     }
 
     /// Parses what was kept.
     pub(super) fn parse_kept(&self, state: &mut State, budget: &mut usize) {
-        let Some(mut input) = state.input.take() else { return };
+        let Some(mut input) = state.input.take() else {
+            return;
+        };
         let (taken, stop) = self.parse(state, &mut input.parser, &input.bytes, budget);
         if taken == input.bytes.len() || state.phase != Phase::Open {
             return;

@@ -78,7 +78,9 @@ impl Io {
     pub(crate) fn check_deadlines(&self, now: Instant) {
         let mut watched = self.deadlines.take();
         watched.retain(|connection| {
-            connection.upgrade().is_some_and(|connection| connection.check_deadline(now))
+            connection
+                .upgrade()
+                .is_some_and(|connection| connection.check_deadline(now))
         });
         self.deadlines.borrow_mut().append(&mut watched);
     }

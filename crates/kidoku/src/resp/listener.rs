@@ -93,9 +93,16 @@ fn accept(
     let counted = Counted(Arc::clone(&core.shared));
     let most = server.config.resp.connections_max;
     if open >= most {
-        return refuse(&stream, &format!("{most} connections are open (resp.connections_max)"));
+        return refuse(
+            &stream,
+            &format!("{most} connections are open (resp.connections_max)"),
+        );
     }
-    let number = core.shared.resp_connections_total.fetch_add(1, Ordering::Relaxed) + 1;
+    let number = core
+        .shared
+        .resp_connections_total
+        .fetch_add(1, Ordering::Relaxed)
+        + 1;
     let session = Session::new(server, number, peer);
     let (server, io) = (Rc::clone(server), Rc::clone(io));
     let connection = Connection::new(server, Rc::clone(core), io, stream, session);

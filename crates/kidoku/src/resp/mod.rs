@@ -1,9 +1,9 @@
 //! RESP, the protocol of Redis: any Redis client speaks to Kidoku with it.
 //!
-//! The path of a command: [`listener`], [`connection`], [`input`] (bytes to arguments),
-//! [`dispatch`] (arguments to a request at its owner), the engine, [`slots`] (answers in order),
-//! [`output`]. What a connection answers itself is in [`session`], what takes several steps in
-//! [`tasks`].
+//! The path of a command: `listener`, `connection`, `input` (bytes to arguments),
+//! `dispatch` (arguments to a request at its owner), the engine, `slots` (answers in order),
+//! `output`. What a connection answers itself is in `session`, what takes several steps in
+//! `tasks`.
 
 mod check;
 mod connection;
@@ -33,11 +33,11 @@ const OUTPUT_PAUSE_BYTES: usize = 8 << 20;
 /// Bytes of answers and events that a client has not taken, from which on it is cut off.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 
-/// How long a client may take nothing of what it is owed.
-const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of what it is owed. Tests do not wait that long.
+const WRITE_STALL: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 
-/// How long a connection may stay without giving a key.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may stay without giving a key. Tests do not wait that long.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// What all RESP connections use.
 #[derive(Clone, Debug)]

@@ -64,7 +64,9 @@ impl Session {
     }
 
     fn set_grant(&mut self, server: &RespServer, grant: Option<Grant>) {
-        self.ids = grant.as_ref().map_or(IdMode::Numeric, |grant| server.config.app(&grant.app).ids);
+        self.ids = grant
+            .as_ref()
+            .map_or(IdMode::Numeric, |grant| server.config.app(&grant.app).ids);
         self.grant = grant;
     }
 
@@ -81,7 +83,10 @@ impl Session {
     ) -> Result<(), CommandError> {
         let key = std::str::from_utf8(credentials.key).map_err(|_| CommandError::wrong_key())?;
         let app = credentials.app.as_ref().map(kidoku_core::id::App::as_str);
-        let grant = server.keys.check(key, app).ok_or_else(CommandError::wrong_key)?;
+        let grant = server
+            .keys
+            .check(key, app)
+            .ok_or_else(CommandError::wrong_key)?;
         self.set_grant(server, Some(grant));
         Ok(())
     }
@@ -136,11 +141,7 @@ impl Connection {
         }
     }
 
-    fn log_in(
-        &self,
-        state: &mut State,
-        credentials: &Credentials<'_>,
-    ) -> Result<(), CommandError> {
+    fn log_in(&self, state: &mut State, credentials: &Credentials<'_>) -> Result<(), CommandError> {
         let app = state.session.grant.as_ref().map(|grant| grant.app.clone());
         state.session.log_in(&self.server, credentials)?;
         self.set_deadline(state, None);
@@ -158,8 +159,17 @@ impl Connection {
             ClientCommand::SetName(_)
             | ClientCommand::SetLibraryName(_)
             | ClientCommand::SetLibraryVersion(_) => {
-                let ConnectionInfo { name, library_name, library_version, .. } = info;
-                let names = ClientNames { name, library_name, library_version };
+                let ConnectionInfo {
+                    name,
+                    library_name,
+                    library_version,
+                    ..
+                } = info;
+                let names = ClientNames {
+                    name,
+                    library_name,
+                    library_version,
+                };
                 state.session.names = Some(Box::new(names));
             }
             ClientCommand::Id
@@ -187,14 +197,24 @@ impl Connection {
         let lines = vec![
             ("cores", shared.placement.shards().to_string()),
             ("durability", durability.to_owned()),
-            ("log_failing", u8::from(shared.gate.is_failing()).to_string()),
+            (
+                "log_failing",
+                u8::from(shared.gate.is_failing()).to_string(),
+            ),
             ("appended_lsn", journal.appended_lsn.to_string()),
             ("durable_lsn", shared.gate.durable().to_string()),
             ("flushed_lsn", journal.flushed_lsn.to_string()),
             ("overlay_bytes", journal.overlay_bytes.to_string()),
             ("mailbox_length", waiting.to_string()),
         ];
-        let text = info::text(&facts, &[Section { name: "Kidoku", lines }], asked);
+        let text = info::text(
+            &facts,
+            &[Section {
+                name: "Kidoku",
+                lines,
+            }],
+            asked,
+        );
         self.answer(state, |writer| writer.text(&text));
     }
 
@@ -214,7 +234,9 @@ impl Connection {
         self.unwatch_all(state);
         state.session.protocol = Protocol::Resp2;
         state.session.names = None;
-        state.session.set_grant(&self.server, self.server.keys.open());
+        state
+            .session
+            .set_grant(&self.server, self.server.keys.open());
         if state.session.grant.is_none() {
             state.session.login_until = Instant::now().checked_add(LOGIN_TIMEOUT);
             self.set_deadline(state, state.session.login_until);

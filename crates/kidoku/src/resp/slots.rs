@@ -25,7 +25,10 @@ pub(crate) enum Ready {
 #[derive(Debug)]
 enum State {
     Waiting,
-    Answered { result: Result<Reply, Error>, stamp: u64 },
+    Answered {
+        result: Result<Reply, Error>,
+        stamp: u64,
+    },
     Written(Vec<u8>),
 }
 
@@ -60,7 +63,13 @@ impl Slots {
         self.weight += weight;
         self.unapplied += 1;
         let state = State::Waiting;
-        self.queue.push_back(Slot { state, weight, writes, applied: false, protocol });
+        self.queue.push_back(Slot {
+            state,
+            weight,
+            writes,
+            applied: false,
+            protocol,
+        });
         self.first.wrapping_add(length)
     }
 
@@ -69,7 +78,13 @@ impl Slots {
         let state = State::Written(bytes);
         self.weight += 1;
         let protocol = Protocol::Resp2;
-        self.queue.push_back(Slot { state, weight: 1, writes: false, applied: true, protocol });
+        self.queue.push_back(Slot {
+            state,
+            weight: 1,
+            writes: false,
+            applied: true,
+            protocol,
+        });
     }
 
     fn slot(&mut self, sequence: u32) -> Option<&mut Slot> {
@@ -79,7 +94,9 @@ impl Slots {
 
     /// Notes that a request has had its effect, before its answer comes.
     pub(crate) fn note_applied(&mut self, sequence: u32) {
-        let Some(slot) = self.slot(sequence) else { return };
+        let Some(slot) = self.slot(sequence) else {
+            return;
+        };
         if !std::mem::replace(&mut slot.applied, true) {
             self.unapplied -= 1;
         }
@@ -97,13 +114,17 @@ impl Slots {
 
     fn fill(&mut self, sequence: u32, state: State) {
         self.note_applied(sequence);
-        let Some(slot) = self.slot(sequence) else { return };
+        let Some(slot) = self.slot(sequence) else {
+            return;
+        };
         slot.state = state;
     }
 
     /// Takes the front answer if it may leave. [`Front::Held`] = it waits for the disk.
     pub(crate) fn take_front(&mut self, view: View) -> Front {
-        let Some(slot) = self.queue.front() else { return Front::Nothing };
+        let Some(slot) = self.queue.front() else {
+            return Front::Nothing;
+        };
         let refused = match &slot.state {
             State::Waiting => return Front::Nothing,
             State::Written(_) => false,
@@ -113,7 +134,9 @@ impl Slots {
                 Verdict::Refuse => result.is_ok(),
             },
         };
-        let Some(slot) = self.queue.pop_front() else { return Front::Nothing };
+        let Some(slot) = self.queue.pop_front() else {
+            return Front::Nothing;
+        };
         self.first = self.first.wrapping_add(1);
         self.weight -= slot.weight;
         match slot.state {
@@ -121,9 +144,7 @@ impl Slots {
             State::Answered { .. } if refused => {
                 Front::Ready(Ready::Answer(Err(Error::DiskFull), slot.protocol))
             }
-            State::Answered { result, .. } => {
-                Front::Ready(Ready::Answer(result, slot.protocol))
-            }
+            State::Answered { result, .. } => Front::Ready(Ready::Answer(result, slot.protocol)),
             State::Written(bytes) => Front::Ready(Ready::Bytes(bytes)),
         }
     }
@@ -190,7 +211,10 @@ mod tests {
     fn answers_leave_in_the_order_of_requests_whatever_the_order_they_come_in() {
         let view = Gate::new(1, 10, true).view();
         let mut slots = Slots::default();
-        let (first, second) = (slots.open(1, true, Protocol::Resp2), slots.open(1, true, Protocol::Resp2));
+        let (first, second) = (
+            slots.open(1, true, Protocol::Resp2),
+            slots.open(1, true, Protocol::Resp2),
+        );
         slots.answer(second, Ok(Reply::Number(2)), 1);
         assert!(matches!(slots.take_front(view), Front::Nothing));
         slots.answer(first, Ok(Reply::Number(1)), 1);
@@ -219,7 +243,10 @@ mod tests {
         let gate = Gate::new(1, 0, true);
         assert_eq!(gate.set_failing(true).count(), 0);
         let mut slots = Slots::default();
-        let (write, read) = (slots.open(1, true, Protocol::Resp2), slots.open(1, false, Protocol::Resp2));
+        let (write, read) = (
+            slots.open(1, true, Protocol::Resp2),
+            slots.open(1, false, Protocol::Resp2),
+        );
         slots.answer(write, Ok(Reply::Number(1)), 5);
         slots.answer(read, Ok(Reply::Number(2)), 5);
         assert_eq!(number(slots.take_front(gate.view())), Err(Error::DiskFull));
@@ -238,8 +265,14 @@ mod tests {
     #[test]
     fn numbers_go_on_past_the_end_of_their_range() {
         let view = Gate::new(1, 10, true).view();
-        let mut slots = Slots { first: u32::MAX, ..Slots::default() };
-        let (first, second) = (slots.open(1, true, Protocol::Resp2), slots.open(1, true, Protocol::Resp2));
+        let mut slots = Slots {
+            first: u32::MAX,
+            ..Slots::default()
+        };
+        let (first, second) = (
+            slots.open(1, true, Protocol::Resp2),
+            slots.open(1, true, Protocol::Resp2),
+        );
         assert_eq!((first, second), (u32::MAX, 0));
         slots.answer(second, Ok(Reply::Number(2)), 1);
         slots.answer(first, Ok(Reply::Number(1)), 1);

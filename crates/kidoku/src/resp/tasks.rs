@@ -45,7 +45,9 @@ pub(super) enum Task {
 impl Connection {
     /// Starts a task; its answer takes the place of its command.
     pub(super) fn start_task(&self, state: &mut State, task: Task) {
-        let (Some(me), Some(grant)) = (self.shared(), state.session.grant.as_ref()) else { return };
+        let (Some(me), Some(grant)) = (self.shared(), state.session.grant.as_ref()) else {
+            return;
+        };
         let app = grant.app.clone();
         let protocol = state.session.protocol;
         // Whatever it writes is durable before it answers, so its slot needs no gate.
@@ -54,7 +56,8 @@ impl Connection {
         state.task_runs = true;
         drop(spawn_local(async move {
             let mut bytes = Vec::new();
-            me.run_task(task, app, &mut Writer::new(&mut bytes, protocol)).await;
+            me.run_task(task, app, &mut Writer::new(&mut bytes, protocol))
+                .await;
             me.update(|state| {
                 state.slots.write(sequence, bytes);
                 state.task_runs = false;
@@ -66,7 +69,9 @@ impl Connection {
     async fn run_task(&self, task: Task, app: App, writer: &mut Writer<'_>) {
         let engine = &self.server.engine;
         let result = match task {
-            Task::Opaque { bytes } => run_opaque(engine, &app, self.core.now(), &bytes, writer).await,
+            Task::Opaque { bytes } => {
+                run_opaque(engine, &app, self.core.now(), &bytes, writer).await
+            }
             Task::Watch { users } => self.run_watch(users).await.map(|()| writer.status("OK")),
             Task::Unwatch { users } => {
                 self.update(|state| self.unwatch(state, &users));
@@ -86,9 +91,14 @@ impl Connection {
     /// `KD.WATCH`.
     pub(super) fn watch(&self, state: &mut State, users: Vec<UserKey>) {
         let session = &state.session;
-        let new = users.iter().filter(|user| !session.watched.contains(*user)).count();
+        let new = users
+            .iter()
+            .filter(|user| !session.watched.contains(*user))
+            .count();
         if session.protocol != Protocol::Resp3 {
-            self.answer(state, |writer| writer.error(&CommandError::push_needs_resp3()));
+            self.answer(state, |writer| {
+                writer.error(&CommandError::push_needs_resp3())
+            });
         } else if session.watched.len() + new > WATCHED_USERS_MAX {
             let error = CommandError::limit(format!(
                 "a connection watches at most {WATCHED_USERS_MAX} users (watched_users_max)"
@@ -101,7 +111,10 @@ impl Connection {
 
     async fn run_watch(&self, users: Vec<UserKey>) -> Result<(), CommandError> {
         let watcher = self.watcher();
-        let request = |user: &UserKey| Request::Watch { user: user.clone(), watcher };
+        let request = |user: &UserKey| Request::Watch {
+            user: user.clone(),
+            watcher,
+        };
         let requests = users.iter().map(request).collect();
         // Before the first event can come, so that it is not dropped.
         self.update(|state| state.session.watched.extend(users));
@@ -112,7 +125,11 @@ impl Connection {
     }
 
     fn watcher(&self) -> Ticket {
-        Waiter::Asker { place: self.place(), sequence: 0 }.ticket(self.core.id)
+        Waiter::Asker {
+            place: self.place(),
+            sequence: 0,
+        }
+        .ticket(self.core.id)
     }
 
     fn unwatch(&self, state: &mut State, users: &[UserKey]) {
@@ -136,7 +153,14 @@ impl Connection {
     fn send_unwatch(&self, user: UserKey) {
         let owner = self.core.shared.placement.of_user(&user);
         let nobody = Waiter::Nobody.ticket(self.core.id);
-        self.core.submit(owner, nobody, Request::Unwatch { user, watcher: self.watcher() });
+        self.core.submit(
+            owner,
+            nobody,
+            Request::Unwatch {
+                user,
+                watcher: self.watcher(),
+            },
+        );
     }
 
     /// Sends events whose ids have to be looked up, one after the other.
@@ -183,7 +207,10 @@ async fn run_opaque(
     let reply = engine.call(request).await?;
     let names = names_of_reply(engine, &reply, &channels).await?;
     let names: &dyn IdNames = &names;
-    let context = ReplyContext { channels: &channels, names: Some(names) };
+    let context = ReplyContext {
+        channels: &channels,
+        names: Some(names),
+    };
     write_result(writer, &Ok(reply), &context);
     Ok(())
 }
@@ -195,8 +222,12 @@ fn parse_opaque(
     ids: &mut OpaqueIds,
 ) -> Result<Request, CommandError> {
     let mut parser = Parser::new();
-    let parsed = parser.parse(bytes, &Limits::AFTER_AUTH).map_err(|error| error.error())?;
-    let Parsed::Command { args, .. } = parsed else { return Err(Error::Storage.into()) };
+    let parsed = parser
+        .parse(bytes, &Limits::AFTER_AUTH)
+        .map_err(|error| error.error())?;
+    let Parsed::Command { args, .. } = parsed else {
+        return Err(Error::Storage.into());
+    };
     let mut context = Context { app, ids, now };
     match command::parse(command::find(args)?, args, Some(&mut context))? {
         Command::Request(request) => Ok(request),

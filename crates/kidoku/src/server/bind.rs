@@ -65,17 +65,21 @@ impl Bound {
     pub(super) fn listen(self) -> Result<Listeners, StartError> {
         let admin_failed = self.admin.failed(io::Error::other("no socket"));
         let admin = self.admin.listen()?.pop().ok_or(admin_failed)?;
-        Ok(Listeners { resp: self.resp.listen()?, http: self.http.listen()?, admin })
+        Ok(Listeners {
+            resp: self.resp.listen()?,
+            http: self.http.listen()?,
+            admin,
+        })
     }
 }
 
 impl Group {
-    fn new(
-        setting: &'static str,
-        address: SocketAddr,
-        count: usize,
-    ) -> Result<Self, StartError> {
-        let mut group = Self { setting, address, sockets: Vec::new() };
+    fn new(setting: &'static str, address: SocketAddr, count: usize) -> Result<Self, StartError> {
+        let mut group = Self {
+            setting,
+            address,
+            sockets: Vec::new(),
+        };
         group.bind(count).map_err(|error| group.failed(error))?;
         Ok(group)
     }
@@ -107,13 +111,21 @@ impl Group {
     }
 
     fn failed(&self, error: io::Error) -> StartError {
-        StartError::Bind { setting: self.setting, address: self.address, error }
+        StartError::Bind {
+            setting: self.setting,
+            address: self.address,
+            error,
+        }
     }
 }
 
 /// A socket whose options the accepted connections take over.
 fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // After a restart, connections of the former server may still hold the port for a minute.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -147,7 +159,12 @@ mod tests {
         let address = group.address;
         let listeners = group.listen().unwrap();
         let error = Group::new("resp.listen", address, 1).err().unwrap();
-        assert!(error.to_string().starts_with("resp.listen: cannot listen on"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("resp.listen: cannot listen on"),
+            "{error}"
+        );
         drop(listeners);
         assert!(Group::new("resp.listen", address, 1).is_ok());
     }

@@ -25,7 +25,11 @@ impl DataDir {
             let path = path.to_path_buf();
             move |error| StorageFault::Directory { path, error }
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault(path))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(fault(path))?;
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new()
             .create(true)
@@ -36,11 +40,16 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StorageFault::InUse { path: path.to_path_buf() });
+                return Err(StorageFault::InUse {
+                    path: path.to_path_buf(),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(fault(&lock_path)(error)),
         }
-        let taken = Self { path: path.to_path_buf(), _lock: lock };
+        let taken = Self {
+            path: path.to_path_buf(),
+            _lock: lock,
+        };
         // A server that was killed leaves its addresses behind; nobody is there now.
         taken.remove_addresses().map_err(fault(path))?;
         Ok(taken)
@@ -56,7 +65,10 @@ impl DataDir {
             File::create(&part)?.write_all(&text)?;
             fs::rename(&part, &path)
         };
-        write().map_err(|error| StorageFault::Directory { path: path.clone(), error })
+        write().map_err(|error| StorageFault::Directory {
+            path: path.clone(),
+            error,
+        })
     }
 
     /// Takes back what [`Self::write_addresses`] said.

@@ -79,7 +79,11 @@ impl Running {
             None => Ok(()),
         };
         stored.map_err(StopError::Storage)?;
-        if panicked { Err(StopError::CorePanicked) } else { Ok(()) }
+        if panicked {
+            Err(StopError::CorePanicked)
+        } else {
+            Ok(())
+        }
     }
 
     fn is_busy(&self) -> bool {
@@ -91,7 +95,11 @@ impl Running {
     /// Ends the cores. True = one has panicked.
     fn halt(&mut self) -> bool {
         self.shared.phase.send_replace(Phase::Halted);
-        let ended: Vec<_> = self.cores.drain(..).map(std::thread::JoinHandle::join).collect();
+        let ended: Vec<_> = self
+            .cores
+            .drain(..)
+            .map(std::thread::JoinHandle::join)
+            .collect();
         // A stale file only makes clients try in vain until the next start.
         drop(self.data_dir.remove_addresses());
         ended.iter().any(Result::is_err)

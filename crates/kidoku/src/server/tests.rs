@@ -18,7 +18,11 @@ fn what_was_acknowledged_is_there_after_a_stop_and_after_a_crash() {
     let dir = TempDir::new();
     for round in 1..=4_u32 {
         let mut settings = config(dir.path(), 1 + u16::try_from(round).unwrap() % 3);
-        settings.durability = if round == 3 { Durability::Memory } else { Durability::Sync };
+        settings.durability = if round == 3 {
+            Durability::Memory
+        } else {
+            Durability::Sync
+        };
         let running = start(settings, keys(&dir)).unwrap();
         let mut client = Client::connect(running.addresses().resp);
         let joined = u8::from(round == 1);
@@ -40,9 +44,15 @@ fn a_directory_serves_one_server_and_says_so_to_the_second() {
     let dir = TempDir::new();
     let running = start(config(dir.path(), 1), keys(&dir)).unwrap();
     let error = start(config(dir.path(), 1), keys(&dir)).unwrap_err();
-    assert!(matches!(&error, StartError::Storage(StorageFault::InUse { .. })), "{error}");
+    assert!(
+        matches!(&error, StartError::Storage(StorageFault::InUse { .. })),
+        "{error}"
+    );
     running.wait().unwrap();
-    start(config(dir.path(), 1), keys(&dir)).unwrap().wait().unwrap();
+    start(config(dir.path(), 1), keys(&dir))
+        .unwrap()
+        .wait()
+        .unwrap();
 }
 
 #[test]
@@ -66,7 +76,16 @@ fn a_port_in_use_is_a_bind_error_that_names_the_setting() {
     let mut settings = config(other.path(), 1);
     settings.http.listen = running.addresses().http;
     let error = start(settings, keys(&other)).unwrap_err();
-    assert!(matches!(error, StartError::Bind { setting: "http.listen", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StartError::Bind {
+                setting: "http.listen",
+                ..
+            }
+        ),
+        "{error}"
+    );
     running.wait().unwrap();
 }
 
@@ -90,18 +109,35 @@ fn calls_of_one_batch_have_the_effect_of_one_after_the_other() {
             mentions: MentionList::default(),
         };
         let users = vec![user.clone()];
-        requests.push(Request::Join { channel: channel.clone(), users, at: JoinAt::Start });
-        requests.push(Request::Post { channel: channel.clone(), post });
+        requests.push(Request::Join {
+            channel: channel.clone(),
+            users,
+            at: JoinAt::Start,
+        });
+        requests.push(Request::Post {
+            channel: channel.clone(),
+            post,
+        });
         if number % 10 == 0 {
             let (era, private, count) = (None, false, false);
-            requests.push(Request::Ack { user, channel, id: id(number), era, private, count });
+            requests.push(Request::Ack {
+                user,
+                channel,
+                id: id(number),
+                era,
+                private,
+                count,
+            });
         }
     }
-    let acks = requests.iter().enumerate().filter(|(_, request)| {
-        matches!(request, Request::Ack { .. })
-    });
+    let acks = requests
+        .iter()
+        .enumerate()
+        .filter(|(_, request)| matches!(request, Request::Ack { .. }));
     let acks: Vec<_> = acks.map(|(index, _)| index).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let replies = runtime.block_on(running.engine().call_many(requests));
     assert!(replies.iter().all(Result::is_ok));
     for index in acks {
@@ -112,7 +148,55 @@ fn calls_of_one_batch_have_the_effect_of_one_after_the_other() {
     assert!(status.not_ready.is_empty());
     assert_eq!(status.shards.len(), 3);
     assert_eq!(status.durable_lsn, status.appended_lsn);
-    let page = runtime.block_on(running.engine().scan(app.clone(), None)).unwrap();
+    let page = runtime
+        .block_on(running.engine().scan(app.clone(), None))
+        .unwrap();
     assert!(!page.0.is_empty());
     running.wait().unwrap();
+}
+
+#[test]
+fn while_the_log_fails_writes_are_refused_and_reads_answered_and_then_all_goes_on() {
+    let dir = TempDir::new();
+    let running = start(config(dir.path(), 2), keys(&dir)).unwrap();
+    let mut client = Client::connect(running.addresses().resp);
+    client.check("KD.JOIN room ada\r\nKD.POST room 1\r\n", ":1\r\n:1\r\n");
+    running.shared.publish_failing(true);
+    let refused = "-DISKFULL the log can not be written, see the server's /readyz\r\n";
+    client.check("KD.ACK ada room 1\r\n", refused);
+    client.check(
+        "KD.COUNT ada room\r\n",
+        "*1\r\n*20\r\n$6\r\nunread\r\n:1\r\n",
+    );
+    running.shared.publish_failing(false);
+    let mut client = Client::connect(running.addresses().resp);
+    client.check("KD.ACK ada room 1\r\n", ":1\r\n");
+    drop(client);
+    running.wait().unwrap();
+}
+
+#[test]
+fn a_stop_answers_what_was_asked_before() {
+    let dir = TempDir::new();
+    let running = start(config(dir.path(), 2), keys(&dir)).unwrap();
+    let mut client = Client::connect(running.addresses().resp);
+    client.check("KD.JOIN room ada\r\nKD.POST room 1\r\n", ":1\r\n:1\r\n");
+    let mut expected = String::new();
+    for number in 2..=200 {
+        client.send(&format!("KD.POST room {number}\r\n"));
+        expected.push_str(":1\r\n");
+    }
+    client.expect(":1\r\n");
+    running.shutdown();
+    running.wait().unwrap();
+    let rest = client.rest();
+    assert!(expected.starts_with(&rest), "{rest}");
+    let again = start(config(dir.path(), 2), keys(&dir)).unwrap();
+    let acknowledged = 2 + rest.len() / 4;
+    let mut client = Client::connect(again.addresses().resp);
+    for number in 1..=acknowledged {
+        client.check(&format!("KD.POST room {number}\r\n"), ":0\r\n");
+    }
+    drop(client);
+    again.wait().unwrap();
 }

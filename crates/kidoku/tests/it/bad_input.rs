@@ -269,11 +269,12 @@ fn deep_json_is_refused_over_http_as_a_body_and_as_an_event() {
     let sound = Sound::new();
     let web = Web::new(sound.server.http_address());
     let deep = "[".repeat(100_000);
-    let answer = web.with("content-type", "application/json").send(
-        "POST",
-        "/v1/users/ada/ack",
-        deep.as_bytes(),
-    );
+    let send = |body: &str| {
+        let web = web.with("content-type", "application/json");
+        web.send("POST", "/v1/users/ada/ack", body.as_bytes())
+    };
+    assert_eq!(send(&deep).problem(), "LIMIT");
+    let answer = send(&"[".repeat(60_000));
     assert_eq!(
         (answer.status, answer.problem().as_str()),
         (400, "SYNTAX"),
@@ -341,11 +342,11 @@ fn a_truncated_gzip_stream_keeps_what_came_before_the_cut() {
     let cut = &whole[..whole.len() / 2];
     let web = Web::new(sound.server.http_address()).with("content-encoding", "gzip");
     let answer = web.events(cut);
-    let told = answer.body.to_lowercase();
+    assert_eq!(answer.problem(), "SYNTAX");
     assert!(
-        told.contains("gzip") || told.contains("truncated"),
-        "{} {told}",
-        answer.status
+        answer.json()["report"]["applied"].as_u64().unwrap() > 0,
+        "{}",
+        answer.body
     );
     sound.is_well();
 

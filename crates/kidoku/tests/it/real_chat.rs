@@ -77,7 +77,12 @@ fn imported_it_is_exact_after_restart_kill_and_export() {
     table(&expected);
     let dir = TempDir::new();
     let mut server = Server::on(dir.path(), &["--dev"]);
-    run(&["import", events.to_str().unwrap(), "--data-dir", &dir_of(&server)]);
+    run(&[
+        "import",
+        events.to_str().unwrap(),
+        "--data-dir",
+        &dir_of(&server),
+    ]);
     every_state_is_exact(&server, "after the import");
     run(&["check", "--data-dir", &dir_of(&server)]);
     run(&[
@@ -98,9 +103,19 @@ fn imported_it_is_exact_after_restart_kill_and_export() {
     every_state_is_exact(&server, "after a kill");
 
     let export = files.file("export.jsonl");
-    run(&["export", export.to_str().unwrap(), "--data-dir", &dir_of(&server)]);
+    run(&[
+        "export",
+        export.to_str().unwrap(),
+        "--data-dir",
+        &dir_of(&server),
+    ]);
     let copy = Server::dev();
-    run(&["import", export.to_str().unwrap(), "--data-dir", &dir_of(&copy)]);
+    run(&[
+        "import",
+        export.to_str().unwrap(),
+        "--data-dir",
+        &dir_of(&copy),
+    ]);
     every_state_is_exact(&copy, "exported into an empty server");
     run(&["check", "--data-dir", &dir_of(&copy)]);
     run(&[

@@ -100,7 +100,7 @@ fn without_a_key_nothing_but_the_greeting_is_answered() {
     assert!(refused(client.say("KD.CHECK")));
     let wrong = client.say("AUTH wrong");
     assert!(
-        matches!(&wrong, Value::Error(text) if text.starts_with("WRONGPASS")),
+        matches!(&wrong, Value::Error(text) if text.starts_with("NOAUTH")),
         "{wrong:?}"
     );
     assert!(refused(client.say("KD.BADGE alice")));

@@ -489,7 +489,7 @@ fn opaque_ids_are_ordered_by_arrival_and_given_back_as_they_came() {
 fn a_snowflake_far_ahead_of_the_clock_is_refused() {
     let dir = crate::server::TempDir::new();
     let file = dir.file("kidoku.toml");
-    let text = "[apps.default]\nids = \"snowflake\"\nepoch_ms = 1420070400000\n";
+    let text = "[apps.default]\nids = \"snowflake\"\nsnowflake_epoch_ms = 1420070400000\n";
     std::fs::write(&file, text).unwrap();
     let server = Server::with(&["--dev", "--config", file.to_str().unwrap()]);
     let mut client = server.client();

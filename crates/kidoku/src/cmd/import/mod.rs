@@ -4,6 +4,7 @@
 //! other, since the order of operations matters. After each answer the place is noted ([`resume`]).
 
 mod progress;
+mod replay;
 mod resume;
 mod sender;
 mod source;
@@ -90,9 +91,10 @@ fn is_standard_input(file: &Path) -> bool {
 /// the server; what was read whole before an error of the source has been sent.
 fn transfer(source: Source, sender: &mut Sender) -> Result<(), CmdError> {
     let (to_sender, chunks) = sync_channel(CHUNKS_AHEAD);
-    let after = sender.settled_line();
+    let state = sender.state();
+    sender.begin();
     thread::scope(|scope| {
-        scope.spawn(move || source.read_all(after, &to_sender));
+        scope.spawn(move || source.read_all(state, &to_sender));
         // Dropping `chunks` on the way out ends the reader.
         for item in chunks {
             match item {

@@ -19,6 +19,8 @@ pub(super) struct State {
     pub(super) failed: u64,
     /// Failures shown in this run.
     pub(super) shown: u64,
+    /// An earlier run was interrupted, so what comes next may have been applied already.
+    pub(super) resumed: bool,
 }
 
 /// Where the state of one file's import to one server and app is kept.
@@ -89,6 +91,7 @@ impl Place {
                 line: stored.line,
                 failed: stored.failed,
                 shown: 0,
+                resumed: true,
             },
             _ => State::default(),
         }

@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::resume::{Place, State};
-use super::source::{Chunk, too_long_reason};
+use super::source::{Chunk, Mark, too_long_reason};
 use crate::cmd::client::{Client, FailedLine, Failure, Refused, Report};
 use crate::cmd::error::{CmdError, INTERNAL, IO};
 use std::thread;
@@ -64,9 +64,16 @@ impl Sender {
         }
     }
 
-    /// The last line that needs no sending.
-    pub(super) fn settled_line(&self) -> u64 {
-        self.state.line
+    /// How far the import got.
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Notes that an import has begun, so that the next run knows that lines may have been applied.
+    pub(super) fn begin(&self) {
+        if let Some(place) = &self.place {
+            place.save(&self.state);
+        }
     }
 
     /// Sends a chunk and waits until all of it is settled.
@@ -150,11 +157,16 @@ impl Sender {
             return 0;
         };
         let settled = self.settle(chunk, rest, report);
-        let last = (rest.lines + settled)
-            .checked_sub(1)
-            .and_then(|index| chunk.marks.get(index));
-        if let Some(mark) = last {
-            self.note(mark.line);
+        let next = rest.lines + settled;
+        let last = next.checked_sub(1).and_then(|index| chunk.marks.get(index));
+        let split = chunk.marks.get(next).map(|mark| mark.line);
+        if let Some(Mark { line, .. }) = last.filter(|_| settled > 0) {
+            // A line that is sent as two is settled with its second half.
+            self.note(if split == Some(*line) {
+                line - 1
+            } else {
+                *line
+            });
         }
         settled
     }

@@ -1,6 +1,8 @@
 //! Reads a file or standard input, unpacks it, and cuts it into chunks of whole lines.
 
 use super::is_standard_input;
+use super::replay::Replay;
+use super::resume::State;
 use crate::cmd::error::{CmdError, DATA};
 use flate2::bufread::MultiGzDecoder;
 use kidoku_core::limits::EVENT_LINE_BYTES_MAX;
@@ -111,14 +113,10 @@ impl Source {
         self.file_bytes
     }
 
-    /// Reads to the end and hands over all lines after number `after`. Ends early when nobody takes
-    /// the chunks any more.
-    pub(super) fn read_all(mut self, after: u64, to: &SyncSender<Item>) {
-        let mut cutter = Cutter {
-            lines: Lines::default(),
-            after,
-            chunk: Chunk::default(),
-        };
+    /// Reads to the end and hands over all lines that `state` has not settled. Ends early when nobody
+    /// takes the chunks any more.
+    pub(super) fn read_all(mut self, state: State, to: &SyncSender<Item>) {
+        let mut cutter = Cutter::new(state);
         let mut piece = vec![0; PIECE_BYTES];
         loop {
             match self.reader.read(&mut piece) {
@@ -180,29 +178,98 @@ fn unpacked(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Sen
 /// Gathers lines into chunks.
 struct Cutter {
     lines: Lines,
+    gather: Gather,
+}
+
+/// What a cutter is filling.
+struct Gather {
+    /// Lines up to this one are settled.
     after: u64,
+    /// In the first chunks of a resumed import, whose lines may come twice; `None` after them.
+    replay: Option<Replay>,
+    /// How many of these are left.
+    replayed_chunks: u32,
     chunk: Chunk,
 }
 
+/// Chunks that hold all lines of the one that was on its way when the import was interrupted: it
+/// began at the same line, but what [`Replay`] adds may spread it over two.
+const REPLAYED_CHUNKS: u32 = 2;
+
 impl Cutter {
+    fn new(state: State) -> Self {
+        let gather = Gather {
+            after: state.line,
+            replay: state.resumed.then(Replay::default),
+            replayed_chunks: REPLAYED_CHUNKS,
+            chunk: Chunk::default(),
+        };
+        Self {
+            lines: Lines::default(),
+            gather,
+        }
+    }
+
     /// Takes a piece of the input. `None` = nobody takes chunks any more.
     fn push(&mut self, piece: &[u8], to: &SyncSender<Item>) -> Option<()> {
         self.lines.push(piece);
         while let Some(line) = self.lines.next_line() {
-            self.chunk.take(line, self.after);
-            if self.chunk.is_full() {
-                to.send(Item::Chunk(std::mem::take(&mut self.chunk))).ok()?;
-            }
+            self.gather.take(line, to)?;
         }
         Some(())
     }
 
     fn finish(mut self, to: &SyncSender<Item>) {
-        if let Some(line) = self.lines.finish() {
-            self.chunk.take(line, self.after);
+        let last = match self.lines.finish() {
+            Some(line) => self.gather.take(line, to),
+            None => Some(()),
+        };
+        if last.is_some() {
+            // Whoever has gone does not need the rest.
+            let _sent = self.gather.flush(to);
         }
-        // Whoever has gone does not need the rest.
-        let _sent = self.flush(to);
+    }
+
+    fn flush(&mut self, to: &SyncSender<Item>) -> Option<()> {
+        self.gather.flush(to)
+    }
+}
+
+impl Gather {
+    fn take(&mut self, line: Line<'_>, to: &SyncSender<Item>) -> Option<()> {
+        match line {
+            Line::TooLong { number } if number <= self.after => {}
+            Line::TooLong { number } => {
+                self.chunk.last_line = number;
+                self.chunk.too_long.push(number);
+            }
+            Line::Text { number, bytes } if number <= self.after => {
+                if let Some(replay) = &mut self.replay {
+                    replay.skip(bytes);
+                }
+            }
+            Line::Text { number, bytes } if is_blank(bytes) => self.chunk.last_line = number,
+            Line::Text { number, bytes } => self.take_text(number, bytes),
+        }
+        if self.chunk.is_full() {
+            self.flush(to)
+        } else {
+            Some(())
+        }
+    }
+
+    fn take_text(&mut self, number: u64, bytes: &[u8]) {
+        let instead = self
+            .replay
+            .as_mut()
+            .map(|replay| replay.lines(bytes))
+            .unwrap_or_default();
+        if instead.is_empty() {
+            self.chunk.add(number, bytes);
+        }
+        for line in &instead {
+            self.chunk.add(number, line);
+        }
     }
 
     fn flush(&mut self, to: &SyncSender<Item>) -> Option<()> {
@@ -210,31 +277,23 @@ impl Cutter {
         if chunk.marks.is_empty() && chunk.too_long.is_empty() {
             return Some(());
         }
+        self.replayed_chunks = self.replayed_chunks.saturating_sub(1);
+        if self.replayed_chunks == 0 {
+            self.replay = None;
+        }
         to.send(Item::Chunk(chunk)).ok()
     }
 }
 
 impl Chunk {
-    fn take(&mut self, line: Line<'_>, after: u64) {
-        match line {
-            Line::Text { number, .. } | Line::TooLong { number } if number <= after => {}
-            Line::Text { number, bytes } => {
-                self.last_line = number;
-                if is_blank(bytes) {
-                    return;
-                }
-                self.body.extend_from_slice(bytes);
-                self.body.push(b'\n');
-                self.marks.push(Mark {
-                    line: number,
-                    end: self.body.len(),
-                });
-            }
-            Line::TooLong { number } => {
-                self.last_line = number;
-                self.too_long.push(number);
-            }
-        }
+    fn add(&mut self, line: u64, bytes: &[u8]) {
+        self.last_line = line;
+        self.body.extend_from_slice(bytes);
+        self.body.push(b'\n');
+        self.marks.push(Mark {
+            line,
+            end: self.body.len(),
+        });
     }
 
     fn is_full(&self) -> bool {

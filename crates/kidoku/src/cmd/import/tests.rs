@@ -23,9 +23,19 @@ struct Taken {
 }
 
 fn read(path: &Path, after: u64) -> Taken {
+    read_from(
+        path,
+        State {
+            line: after,
+            ..State::default()
+        },
+    )
+}
+
+fn read_from(path: &Path, state: State) -> Taken {
     let source = Source::open(path, Arc::new(AtomicU64::new(0))).unwrap();
     let (to, items) = sync_channel(10_000);
-    source.read_all(after, &to);
+    source.read_all(state, &to);
     drop(to);
     let mut taken = Taken::default();
     for item in items {
@@ -192,6 +202,40 @@ fn reading_goes_on_after_a_line_with_the_numbers_of_the_file() {
 }
 
 #[test]
+fn only_what_may_come_twice_after_an_interruption_says_the_tail_as_an_id() {
+    let scratch = Scratch::new();
+    let message = "{\"op\":\"message\",\"channel\":\"c\",\"id\":\"7\"}\n";
+    let join = "{\"op\":\"join\",\"channel\":\"c\",\"user\":\"a\"}\n";
+    let text = format!("{message}{}", join.repeat(10_000));
+    let path = scratch.write("a", text.as_bytes());
+    let pinned = |state| {
+        let taken = read_from(&path, state);
+        taken
+            .lines
+            .iter()
+            .filter(|(_, line)| line.contains("\"at\":\"7\""))
+            .count()
+    };
+    assert_eq!(pinned(State::default()), 0);
+    assert_eq!(
+        pinned(State {
+            line: 1,
+            resumed: true,
+            ..State::default()
+        }),
+        8_192
+    );
+    assert_eq!(
+        pinned(State {
+            line: 0,
+            resumed: true,
+            ..State::default()
+        }),
+        8_191
+    );
+}
+
+#[test]
 fn the_bytes_read_of_a_packed_file_are_those_on_disk() {
     let scratch = Scratch::new();
     let bytes = gzip(many_lines(5_000).as_bytes());
@@ -201,7 +245,7 @@ fn the_bytes_read_of_a_packed_file_are_those_on_disk() {
     let expected = u64::try_from(bytes.len()).unwrap();
     assert_eq!(source.file_bytes(), Some(expected));
     let (to, _items) = sync_channel(100);
-    source.read_all(0, &to);
+    source.read_all(State::default(), &to);
     assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), expected);
 }
 
@@ -218,6 +262,7 @@ fn state(line: u64) -> State {
         line,
         failed: 3,
         shown: 9,
+        resumed: false,
     }
 }
 
@@ -232,6 +277,7 @@ fn an_interrupted_import_goes_on_and_a_restart_or_the_end_begins_again() {
         place().begin(false),
         State {
             shown: 0,
+            resumed: true,
             ..state(4_096)
         }
     );
@@ -350,6 +396,7 @@ mod sending {
             url,
             key: None,
             app: None,
+            by_dir: false,
         })
         .unwrap();
         let progress = Progress::new(None, std::sync::Arc::default());
@@ -367,7 +414,7 @@ mod sending {
         let (url, seen) = serve(answers);
         let mut sender = sender(url, None);
         let ended = sender.send(&chunk());
-        let settled = sender.settled_line();
+        let settled = sender.state().line;
         (ended, sender.finish(), settled, seen.try_iter().collect())
     }
 
@@ -419,6 +466,20 @@ mod sending {
         let error = ended.unwrap_err();
         assert!(error.text.contains("507 DISKFULL: x"), "{}", error.text);
         assert_eq!((tally.lines, settled), (3, 14));
+    }
+
+    #[test]
+    fn a_line_that_is_sent_as_two_is_settled_only_with_the_second() {
+        let mut chunk = chunk();
+        chunk.marks[1].line = 14;
+        let full = format!(
+            "{{\"code\":\"DISKFULL\",\"detail\":\"x\",\"report\":{}}}",
+            report(2, 0)
+        );
+        let (url, _seen) = serve(vec![(507, full)]);
+        let mut sender = sender(url, None);
+        assert!(sender.send(&chunk).is_err());
+        assert_eq!(sender.state().line, 13);
     }
 
     #[test]

@@ -41,12 +41,23 @@ pub(super) async fn put(
     let shown = body.receipts.as_deref().map(receipts).transpose()?;
     let request = |_: &mut dyn IdSource| {
         let (channel, space, parent) = (channel.clone(), space.clone(), parent.clone());
-        Ok(Request::Channel { channel, space, parent, receipts: shown })
+        Ok(Request::Channel {
+            channel,
+            space,
+            parent,
+            receipts: shown,
+        })
     };
     match caller.call(request).await?.reply {
-        Reply::Settings { space, parent, receipts } => {
-            Ok(Answered(Settings::new(space.as_ref(), parent.as_ref(), receipts)))
-        }
+        Reply::Settings {
+            space,
+            parent,
+            receipts,
+        } => Ok(Answered(Settings::new(
+            space.as_ref(),
+            parent.as_ref(),
+            receipts,
+        ))),
         _other => Err(Refused::wrong_reply()),
     }
 }
@@ -67,14 +78,25 @@ pub(super) async fn delete(
     InPath(channel): InPath<String>,
 ) -> Result<Answered<Erased>, Refused> {
     let channel = caller.channel(&channel)?;
-    let answer = caller.call(|_| Ok(Request::Drop { channel: channel.clone() })).await?;
+    let answer = caller
+        .call(|_| {
+            Ok(Request::Drop {
+                channel: channel.clone(),
+            })
+        })
+        .await?;
     erased(&answer.reply)
 }
 
 /// The receipt of an erasure.
 pub(super) fn erased(reply: &Reply) -> Result<Answered<Erased>, Refused> {
     match reply {
-        Reply::Erased { clock, channels, mentions, messages } => Ok(Answered(Erased {
+        Reply::Erased {
+            clock,
+            channels,
+            mentions,
+            messages,
+        } => Ok(Answered(Erased {
             erased_at: clock.millis().0,
             channels: *channels,
             mentions: *mentions,
@@ -104,13 +126,21 @@ pub(super) async fn join(
     let channel = caller.channel(&channel)?;
     let users = users(&caller.app, &body.users, "users")?;
     if users.is_empty() {
-        return Err(Refused::syntax("field `users`: empty, 1 to 1000 users are needed"));
+        return Err(Refused::syntax(
+            "field `users`: empty, 1 to 1000 users are needed",
+        ));
     }
     let request = |ids: &mut dyn IdSource| {
         let at = join_at(ids, &channel, body.at.as_ref())?;
-        Ok(Request::Join { channel: channel.clone(), users: users.clone(), at })
+        Ok(Request::Join {
+            channel: channel.clone(),
+            users: users.clone(),
+            at,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 fn join_at(
@@ -146,9 +176,14 @@ pub(super) async fn leave(
 ) -> Result<Answered<Changed>, Refused> {
     let (channel, user) = (caller.channel(&channel)?, caller.user(&user)?);
     let request = |_: &mut dyn IdSource| {
-        Ok(Request::Leave { channel: channel.clone(), users: vec![user.clone()] })
+        Ok(Request::Leave {
+            channel: channel.clone(),
+            users: vec![user.clone()],
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 /// Trim a channel
@@ -171,7 +206,12 @@ pub(super) async fn trim(
     let channel = caller.channel(&channel)?;
     let request = |ids: &mut dyn IdSource| {
         let id = message_id(ids, &channel, &body.id, "id")?;
-        Ok(Request::Trim { channel: channel.clone(), id })
+        Ok(Request::Trim {
+            channel: channel.clone(),
+            id,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }

@@ -41,5 +41,7 @@ pub(in crate::http) struct CheckReportShape {
     responses((status = 200, description = "The report", body = CheckReportShape))
 )]
 pub(super) async fn post(caller: Caller) -> Result<Answered<CheckReport>, Refused> {
-    Ok(Answered(check_app(&caller.engine, caller.app.clone(), &|_| ()).await?))
+    Ok(Answered(
+        check_app(&caller.engine, caller.app.clone(), &|_| ()).await?,
+    ))
 }

@@ -67,8 +67,12 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answered<EventsReport>, Refused> {
-    let encoding = headers.get(CONTENT_ENCODING).map(|encoding| encoding.to_str());
-    let encoding = encoding.transpose().map_err(|_| Refused::syntax("Content-Encoding"))?;
+    let encoding = headers
+        .get(CONTENT_ENCODING)
+        .map(|encoding| encoding.to_str());
+    let encoding = encoding
+        .transpose()
+        .map_err(|_| Refused::syntax("Content-Encoding"))?;
     let decoder = Decoder::new(encoding.unwrap_or_default())?;
     let mut intake = Intake::new(caller, Arc::clone(&state.metrics));
     let broken = intake.read(body, decoder).await.err();
@@ -113,9 +117,18 @@ struct Batch {
 
 impl Intake {
     fn new(caller: Caller, metrics: Arc<HttpMetrics>) -> Self {
-        let Caller { app, id_mode, engine } = caller;
+        let Caller {
+            app,
+            id_mode,
+            engine,
+        } = caller;
         Self {
-            setting: Arc::new(Setting { engine, app, id_mode, metrics }),
+            setting: Arc::new(Setting {
+                engine,
+                app,
+                id_mode,
+                metrics,
+            }),
             lines: Lines::default(),
             ids: AppIds::new(id_mode, now()),
             batch: Batch::default(),
@@ -228,7 +241,10 @@ impl Batch {
                 if resolved {
                     self.parse_again(&setting, &mut ids);
                 }
-                setting.engine.call_many(mem::take(&mut self.requests)).await
+                setting
+                    .engine
+                    .call_many(mem::take(&mut self.requests))
+                    .await
             }
             Err(error) => vec![Err(error); self.numbers.len()],
         };
@@ -251,7 +267,11 @@ impl Batch {
 }
 
 fn parse(line: &[u8], setting: &Setting, ids: &mut AppIds) -> Result<Request, LineError> {
-    let mut context = Context { app: &setting.app, ids, now: now() };
+    let mut context = Context {
+        app: &setting.app,
+        ids,
+        now: now(),
+    };
     parse_line(line, &mut context).map(|event| event.request)
 }
 
@@ -269,7 +289,11 @@ impl Collect for EventsReport {
         // Of one batch more are kept than are shown, because those of the engine come after those
         // of the parser and may be of earlier lines.
         if self.errors.len() < 2 * EVENT_ERRORS_MAX {
-            self.errors.push(FailedLine { line, code: code.as_str(), detail });
+            self.errors.push(FailedLine {
+                line,
+                code: code.as_str(),
+                detail,
+            });
         }
     }
 

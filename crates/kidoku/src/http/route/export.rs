@@ -40,7 +40,10 @@ pub(super) async fn get(caller: Caller) -> Result<Response, Refused> {
     let first = engine.scan(app.clone(), None).await?;
     let (sender, pieces) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(async move { send_pages(&engine, &app, first, &sender).await });
-    let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
+    let headers = [
+        (CONTENT_TYPE, "application/x-ndjson"),
+        (CACHE_CONTROL, "no-store"),
+    ];
     Ok((headers, Body::new(Pieces { pieces })).into_response())
 }
 
@@ -96,6 +99,8 @@ impl http_body::Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        self.pieces
+            .poll_recv(context)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }

@@ -31,7 +31,11 @@ pub(super) async fn post(
     BulkJson(body): BulkJson<body::Message>,
 ) -> Result<Answered<Changed>, Refused> {
     let channel = caller.channel(&channel)?;
-    let author = body.author.as_deref().map(|author| caller.user(author)).transpose()?;
+    let author = body
+        .author
+        .as_deref()
+        .map(|author| caller.user(author))
+        .transpose()?;
     let mentions = mention_list(&caller.app, body.everyone, &body.roles, &body.mentions)?;
     let request = |ids: &mut dyn IdSource| {
         let post = Post {
@@ -41,9 +45,14 @@ pub(super) async fn post(
             silent: body.silent,
             mentions: mentions.clone(),
         };
-        Ok(Request::Post { channel: channel.clone(), post })
+        Ok(Request::Post {
+            channel: channel.clone(),
+            post,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 /// Replace whom a message names
@@ -66,16 +75,25 @@ pub(super) async fn edit(
 ) -> Result<Answered<Changed>, Refused> {
     let channel = caller.channel(&channel)?;
     if body.version == 0 {
-        return Err(Refused::syntax("field `version`: an edit's version is 1 or more"));
+        return Err(Refused::syntax(
+            "field `version`: an edit's version is 1 or more",
+        ));
     }
     let mentions = mention_list(&caller.app, body.everyone, &body.roles, &body.mentions)?;
     let id = IdText::new(&id);
     let request = |ids: &mut dyn IdSource| {
         let id = message_id(ids, &channel, &id, "id")?;
         let (channel, mentions) = (channel.clone(), mentions.clone());
-        Ok(Request::Edit { channel, id, version: body.version, mentions })
+        Ok(Request::Edit {
+            channel,
+            id,
+            version: body.version,
+            mentions,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 /// Delete a message
@@ -100,9 +118,14 @@ pub(super) async fn delete(
     let id = IdText::new(&id);
     let request = |ids: &mut dyn IdSource| {
         let ids = vec![message_id(ids, &channel, &id, "id")?];
-        Ok(Request::Delete { channel: channel.clone(), ids })
+        Ok(Request::Delete {
+            channel: channel.clone(),
+            ids,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 /// See who has read a message
@@ -124,18 +147,34 @@ pub(super) async fn receipts(
     InQuery(query): InQuery<body::ReceiptsQuery>,
 ) -> Result<Answered<Seen>, Refused> {
     let channel = caller.channel(&channel)?;
-    let after = query.after.as_deref().map(|after| name(NameKind::User, after)).transpose()?;
+    let after = query
+        .after
+        .as_deref()
+        .map(|after| name(NameKind::User, after))
+        .transpose()?;
     let page = page(query.limit, after)?;
     let id = IdText::new(&id);
     let request = |ids: &mut dyn IdSource| {
         let id = message_id(ids, &channel, &id, "id")?;
         let list = query.list.then(|| page.clone());
-        Ok(Request::Seen { channel: channel.clone(), id, list })
+        Ok(Request::Seen {
+            channel: channel.clone(),
+            id,
+            list,
+        })
     };
     match caller.call(request).await?.reply {
-        Reply::Seen { count, members, users, next } => {
-            Ok(Answered(Seen::new(count, members, users.as_deref(), next.as_ref())))
-        }
+        Reply::Seen {
+            count,
+            members,
+            users,
+            next,
+        } => Ok(Answered(Seen::new(
+            count,
+            members,
+            users.as_deref(),
+            next.as_ref(),
+        ))),
         _other => Err(Refused::wrong_reply()),
     }
 }

@@ -38,7 +38,12 @@ pub(super) async fn mute(
     let (user, channel) = (caller.user(&user)?, caller.channel(&channel)?);
     let (level, until) = (mute_level(&body.level)?, Millis(body.until));
     let request = |_: &mut dyn IdSource| {
-        Ok(Request::Mute { user: user.clone(), channel: channel.clone(), level, until })
+        Ok(Request::Mute {
+            user: user.clone(),
+            channel: channel.clone(),
+            level,
+            until,
+        })
     };
     match caller.call(request).await?.reply {
         Reply::Ok => Ok(StatusCode::NO_CONTENT),
@@ -66,9 +71,15 @@ pub(super) async fn follow(
 ) -> Result<Answered<Changed>, Refused> {
     let (user, thread) = (caller.user(&user)?, caller.channel(&thread)?);
     let request = |_: &mut dyn IdSource| {
-        Ok(Request::Follow { user: user.clone(), thread: thread.clone(), on: body.on })
+        Ok(Request::Follow {
+            user: user.clone(),
+            thread: thread.clone(),
+            on: body.on,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 /// Erase a user
@@ -87,7 +98,9 @@ pub(super) async fn erase(
     InPath(user): InPath<String>,
 ) -> Result<Answered<Erased>, Refused> {
     let user = caller.user(&user)?;
-    let answer = caller.call(|_| Ok(Request::Erase { user: user.clone() })).await?;
+    let answer = caller
+        .call(|_| Ok(Request::Erase { user: user.clone() }))
+        .await?;
     erased(&answer.reply)
 }
 
@@ -120,7 +133,12 @@ pub(super) async fn roles(
         if !users.is_empty() {
             let request = |_: &mut dyn IdSource| {
                 let (app, role, users) = (caller.app.clone(), role.clone(), users.clone());
-                Ok(Request::Role { app, role, users, held })
+                Ok(Request::Role {
+                    app,
+                    role,
+                    users,
+                    held,
+                })
             };
             changed += caller.call_number(request).await?;
         }

@@ -34,14 +34,25 @@ pub(super) async fn ack(
     Json(body): Json<body::Ack>,
 ) -> Result<Answered<Acked>, Refused> {
     let (user, channel) = (caller.user(&user)?, caller.channel(&body.channel)?);
-    let era = body.era.as_deref().map(|era| clock(era, "era")).transpose()?;
+    let era = body
+        .era
+        .as_deref()
+        .map(|era| clock(era, "era"))
+        .transpose()?;
     if let Some(era) = era {
         check_ahead("era", era.millis(), now())?;
     }
     let request = |ids: &mut dyn IdSource| {
         let id = message_id(ids, &channel, &body.id, "id")?;
         let (user, channel) = (user.clone(), channel.clone());
-        Ok(Request::Ack { user, channel, id, era, private: body.private, count: body.count })
+        Ok(Request::Ack {
+            user,
+            channel,
+            id,
+            era,
+            private: body.private,
+            count: body.count,
+        })
     };
     let answer = caller.call(request).await?;
     if let Reply::Number(changed) = answer.reply {
@@ -77,10 +88,16 @@ pub(super) async fn ack_bulk(
 ) -> Result<Answered<Changed>, Refused> {
     let user = caller.user(&user)?;
     if body.acks.is_empty() {
-        return Err(Refused::syntax("field `acks`: empty, 1 to 1000 acks are needed"));
+        return Err(Refused::syntax(
+            "field `acks`: empty, 1 to 1000 acks are needed",
+        ));
     }
     if body.acks.len() > CHANNELS_PER_COMMAND_MAX {
-        return Err(Refused::too_many("acks", body.acks.len(), CHANNELS_PER_COMMAND_MAX));
+        return Err(Refused::too_many(
+            "acks",
+            body.acks.len(),
+            CHANNELS_PER_COMMAND_MAX,
+        ));
     }
     let request = |ids: &mut dyn IdSource| {
         let ack = |entry: &body::BulkAckEntry| {
@@ -89,9 +106,14 @@ pub(super) async fn ack_bulk(
             Ok((channel, id))
         };
         let acks = body.acks.iter().map(ack).collect::<Result<_, Refused>>()?;
-        Ok(Request::AckMany { user: user.clone(), acks })
+        Ok(Request::AckMany {
+            user: user.clone(),
+            acks,
+        })
     };
-    Ok(Answered(Changed { changed: caller.call_number(request).await? }))
+    Ok(Answered(Changed {
+        changed: caller.call_number(request).await?,
+    }))
 }
 
 /// Ack everything up to a message
@@ -119,7 +141,11 @@ pub(super) async fn ack_all(
         let upto = text
             .and_then(|text| ids.global(text.as_bytes()))
             .map_err(|error| Refused::in_field("id", &error))?;
-        Ok(Request::AckAll { user: user.clone(), upto, space: space.clone() })
+        Ok(Request::AckAll {
+            user: user.clone(),
+            upto,
+            space: space.clone(),
+        })
     };
     match caller.call(request).await?.reply {
         Reply::Badge(badge) => Ok(Answered(Badge::from(&*badge))),
@@ -147,7 +173,11 @@ pub(super) async fn unread(
     let (user, channel) = (caller.user(&user)?, caller.channel(&body.channel)?);
     let request = |ids: &mut dyn IdSource| {
         let id = message_id(ids, &channel, &body.id, "id")?;
-        Ok(Request::MarkUnread { user: user.clone(), channel: channel.clone(), id })
+        Ok(Request::MarkUnread {
+            user: user.clone(),
+            channel: channel.clone(),
+            id,
+        })
     };
     let answer = caller.call(request).await?;
     read_state(&answer, &channel).map(Answered)

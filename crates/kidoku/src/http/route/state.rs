@@ -1,7 +1,9 @@
-//! Read states and totals of a user. `ETag` is the user's revision: a caller that polls sends it as
-//! `If-None-Match` and is answered 304 while nothing has changed.
+//! Read states and totals of a user. A caller that polls sends the `ETag` of an answer as
+//! `If-None-Match` and is answered 304 while nothing has changed. The tag is the user's revision;
+//! of a single read state, whose count does not look at the user's other channels and so knows no
+//! revision, it is a digest of the answer.
 
-use super::parts::{clock, message_id, name, page, some_name, with_etag};
+use super::parts::{clock, message_id, name, page, some_name, with_content_etag, with_etag};
 use crate::http::caller::Caller;
 use crate::http::input::{InPath, InQuery};
 use crate::http::refused::Refused;
@@ -10,7 +12,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use kidoku_core::id::NameKind;
 use kidoku_core::reply::Reply;
-use kidoku_core::request::{Page, Request};
+use kidoku_core::request::Request;
 use kidoku_proto::ids::IdSource;
 use kidoku_proto::json::IdText;
 use kidoku_proto::json::answer::{Badge, Explanation, ReadState, State};
@@ -42,13 +44,29 @@ pub(super) async fn state(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let user = caller.user(&user)?;
-    let since = query.since.as_deref().map(|since| clock(since, "since")).transpose()?;
-    let page = page(query.limit, some_name(NameKind::Channel, query.after.as_ref())?)?;
-    let request =
-        |_: &mut dyn IdSource| Ok(Request::State { user: user.clone(), since, page: page.clone() });
+    let since = query
+        .since
+        .as_deref()
+        .map(|since| clock(since, "since"))
+        .transpose()?;
+    let page = page(
+        query.limit,
+        some_name(NameKind::Channel, query.after.as_ref())?,
+    )?;
+    let request = |_: &mut dyn IdSource| {
+        Ok(Request::State {
+            user: user.clone(),
+            since,
+            page: page.clone(),
+        })
+    };
     let answer = caller.call(request).await?;
     match &answer.reply {
-        Reply::State { rev, channels, next } => {
+        Reply::State {
+            rev,
+            channels,
+            next,
+        } => {
             let body = State::new(*rev, channels, next.as_ref(), &answer.ids());
             Ok(with_etag(&headers, *rev, body))
         }
@@ -82,9 +100,17 @@ pub(super) async fn badge(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let user = caller.user(&user)?;
-    let space = query.space.as_deref().map(|space| name(NameKind::Space, space)).transpose()?;
-    let request =
-        |_: &mut dyn IdSource| Ok(Request::Badge { user: user.clone(), space: space.clone() });
+    let space = query
+        .space
+        .as_deref()
+        .map(|space| name(NameKind::Space, space))
+        .transpose()?;
+    let request = |_: &mut dyn IdSource| {
+        Ok(Request::Badge {
+            user: user.clone(),
+            space: space.clone(),
+        })
+    };
     match caller.call(request).await?.reply {
         Reply::Badge(badge) => Ok(with_etag(&headers, badge.rev, Badge::from(&*badge))),
         _other => Err(Refused::wrong_reply()),
@@ -106,7 +132,7 @@ pub(super) async fn badge(
     ),
     responses(
         (status = 200, description = "The read state", body = ReadState,
-            headers(("ETag" = String, description = "The user's revision"))),
+            headers(("ETag" = String, description = "A digest of the read state"))),
         (status = 304, description = "Nothing has changed")
     )
 )]
@@ -116,23 +142,19 @@ pub(super) async fn channel(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (user, channel) = (caller.user(&user)?, caller.channel(&channel)?);
-    // The revision is asked for first: numbers newer than their tag are fetched once more next time,
-    // older ones would be taken for current.
-    let newest = |_: &mut dyn IdSource| {
-        let page = Page { limit: 1, after: None };
-        Ok(Request::State { user: user.clone(), since: None, page })
-    };
-    let Reply::State { rev, .. } = caller.call(newest).await?.reply else {
-        return Err(Refused::wrong_reply());
-    };
     let request = |_: &mut dyn IdSource| {
-        Ok(Request::Count { user: user.clone(), channels: vec![channel.clone()] })
+        Ok(Request::Count {
+            user: user.clone(),
+            channels: vec![channel.clone()],
+        })
     };
     let answer = caller.call(request).await?;
     match &answer.reply {
         Reply::ReadStates(states) if states.len() == 1 => {
-            let state = states.first().map(|state| ReadState::new(&channel, state, &answer.ids()));
-            Ok(with_etag(&headers, rev, state))
+            let state = states
+                .first()
+                .map(|state| ReadState::new(&channel, state, &answer.ids()));
+            Ok(with_content_etag(&headers, state))
         }
         _other => Err(Refused::wrong_reply()),
     }
@@ -164,13 +186,15 @@ pub(super) async fn explain(
         let after = after.as_ref();
         let after = after.map(|after| message_id(ids, &channel, after, "after"));
         let page = page(query.limit, after.transpose()?)?;
-        Ok(Request::Explain { user: user.clone(), channel: channel.clone(), page })
+        Ok(Request::Explain {
+            user: user.clone(),
+            channel: channel.clone(),
+            page,
+        })
     };
     let answer = caller.call(request).await?;
     match &answer.reply {
-        Reply::Explanation(why) => {
-            Ok(Answered(Explanation::new(&channel, why, &answer.ids())))
-        }
+        Reply::Explanation(why) => Ok(Answered(Explanation::new(&channel, why, &answer.ids()))),
         _other => Err(Refused::wrong_reply()),
     }
 }

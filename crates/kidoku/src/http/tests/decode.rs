@@ -33,7 +33,9 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn text() -> Vec<u8> {
-    (0..200_000_u32).flat_map(|n| format!("line {}\n", n.wrapping_mul(2_654_435_761)).into_bytes()).collect()
+    (0..200_000_u32)
+        .flat_map(|n| format!("line {}\n", n.wrapping_mul(2_654_435_761)).into_bytes())
+        .collect()
 }
 
 #[test]
@@ -44,10 +46,20 @@ fn every_encoding_gives_the_text_back_whatever_the_pieces() {
         assert_eq!(unpack("", &text, piece).unwrap().0, text);
         assert_eq!(unpack("GZIP", &gzip(&text), piece).unwrap().0, text);
         assert_eq!(unpack("zstd", &zstd(&text), piece).unwrap().0, text);
-        assert!(unpack("gzip", &twice, piece).unwrap().0.ends_with(b"more\n"));
+        assert!(
+            unpack("gzip", &twice, piece)
+                .unwrap()
+                .0
+                .ends_with(b"more\n")
+        );
     }
     let frames = [zstd(&text), zstd(b"more\n")].concat();
-    assert!(unpack("zstd", &frames, 7_000).unwrap().0.ends_with(b"more\n"));
+    assert!(
+        unpack("zstd", &frames, 7_000)
+            .unwrap()
+            .0
+            .ends_with(b"more\n")
+    );
     for encoding in ["", "gzip", "zstd"] {
         assert_eq!(unpack(encoding, b"", 10).unwrap().0, b"");
     }
@@ -70,7 +82,10 @@ fn every_cut_and_garbage_is_an_error() {
     for (encoding, packed) in [("gzip", gzip(text)), ("zstd", zstd(text))] {
         for length in 1..packed.len() {
             let cut = packed.get(..length).unwrap();
-            assert!(unpack(encoding, cut, usize::MAX).is_err(), "{encoding} {length}");
+            assert!(
+                unpack(encoding, cut, usize::MAX).is_err(),
+                "{encoding} {length}"
+            );
         }
         assert!(unpack(encoding, b"plain text", usize::MAX).is_err());
     }
@@ -80,7 +95,9 @@ fn every_cut_and_garbage_is_an_error() {
 fn a_zstd_window_over_8_mib_is_refused() {
     let packed = |window_log: u32| {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.set_parameter(zstd::stream::raw::CParameter::WindowLog(window_log)).unwrap();
+        encoder
+            .set_parameter(zstd::stream::raw::CParameter::WindowLog(window_log))
+            .unwrap();
         encoder.write_all(&text()).unwrap();
         encoder.finish().unwrap()
     };

@@ -12,7 +12,10 @@ fn the_document_is_the_one_that_is_kept() {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi.json");
     let kept = std::fs::read_to_string(kept).unwrap_or_default();
     let command = "cargo run -p kidoku --example openapi > docs/reference/openapi.json";
-    assert!(openapi_json() == kept, "the HTTP interface has changed; look at the change and run\n{command}");
+    assert!(
+        openapi_json() == kept,
+        "the HTTP interface has changed; look at the change and run\n{command}"
+    );
 }
 
 #[test]
@@ -24,7 +27,10 @@ fn the_document_is_openapi_3_1_and_describes_every_route_of_the_table() {
         for (method, operation) in item.as_object().unwrap() {
             routes.insert(format!("{} {path}", method.to_uppercase()));
             assert!(operation["summary"].is_string(), "{method} {path}");
-            assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+            assert!(
+                operation["responses"]["default"].is_object(),
+                "{method} {path}"
+            );
             let tag = operation["tags"][0].as_str().unwrap();
             let tags = document["tags"].as_array().unwrap();
             assert!(tags.iter().any(|known| known["name"] == tag), "{tag}");
@@ -86,7 +92,10 @@ fn the_check_report_is_described_as_it_is() {
     let report = serde_json::to_value(crate::check::CheckReport::default()).unwrap();
     let fields: BTreeSet<_> = report.as_object().unwrap().keys().cloned().collect();
     let described = &document()["components"]["schemas"]["CheckReport"]["properties"];
-    assert_eq!(fields, described.as_object().unwrap().keys().cloned().collect());
+    assert_eq!(
+        fields,
+        described.as_object().unwrap().keys().cloned().collect()
+    );
 }
 
 #[tokio::test]
@@ -95,7 +104,10 @@ async fn the_page_shows_the_document_and_loads_nothing_from_elsewhere() {
     let served = server.get("/openapi.json").await;
     assert_eq!((served.status.as_u16(), served.text), (200, openapi_json()));
     let page = server.get("/docs").await;
-    assert!(page.header("content-security-policy").starts_with("default-src 'none';"));
+    assert!(
+        page.header("content-security-policy")
+            .starts_with("default-src 'none';")
+    );
     for anchor in ["error-badid", "error-internal"] {
         assert!(page.text.contains(&format!("id=\"{anchor}\"")), "{anchor}");
     }

@@ -43,15 +43,26 @@ impl Answer {
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Status, code word and detail of a refusal, which must be a whole problem.
     fn problem(&self) -> (u16, String, String) {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
         let json = self.json();
         assert_eq!(json["status"], self.status.as_u16());
-        assert!(json["type"].is_string() && json["title"].is_string(), "{}", self.text);
+        assert!(
+            json["type"].is_string() && json["title"].is_string(),
+            "{}",
+            self.text
+        );
         let text = |field: &str| json[field].as_str().unwrap().to_owned();
         (self.status.as_u16(), text("code"), text("detail"))
     }
@@ -79,7 +90,11 @@ impl Server {
         config.cores = 2;
         config.durability = Durability::Memory;
         config.dev = mode == AuthMode::Dev;
-        let mut set = |app: &str, ids| config.apps.insert(App::new(app).unwrap(), AppConfig { ids });
+        let mut set = |app: &str, ids| {
+            config
+                .apps
+                .insert(App::new(app).unwrap(), AppConfig { ids })
+        };
         set("mail", IdMode::Opaque);
         set("snow", IdMode::Snowflake { epoch_ms: 0 });
         let keys = (mode == AuthMode::Keyed).then(|| {
@@ -97,7 +112,13 @@ impl Server {
         let running = start(config.clone(), Arc::clone(&known)).unwrap();
         let state = HttpState::new(running.engine().clone(), known, Arc::new(config));
         let router = router(state.clone());
-        Self { router, state, keys, _running: running, _scratch: scratch }
+        Self {
+            router,
+            state,
+            keys,
+            _running: running,
+            _scratch: scratch,
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -105,7 +126,11 @@ impl Server {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text,
+        }
     }
 
     async fn ask(
