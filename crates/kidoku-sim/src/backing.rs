@@ -6,7 +6,9 @@ use crate::random::Random;
 use kidoku_core::clock::Clock;
 use kidoku_core::effect::{Load, Loaded};
 use kidoku_core::fact::Fact;
+use kidoku_core::id::MessageId;
 use kidoku_store::{Layers, Memory, Overlay, Store, flush};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A log, an overlay that follows it, and a store that follows the overlay.
@@ -103,7 +105,8 @@ impl Backing {
         let stored = self.layers.load(load).map_err(|error| error.to_string())?;
         let (seen, _) = self.facts.split_at(self.merged);
         let folded = loader::answer(seen, load);
-        let (one, two) = (in_order(&stored), in_order(&folded));
+        let purged = unauthored(&stored);
+        let (one, two) = (in_order(&stored, &purged), in_order(&folded, &purged));
         if one != two {
             return Err(format!(
                 "{load:?}\n  the store says {one:?}\n  the log says   {two:?}"
@@ -113,13 +116,39 @@ impl Backing {
     }
 }
 
+/// The messages whose author was erased. A store drops the name when it purges the user, which may
+/// be before the owner of the channel has said so.
+fn unauthored(loaded: &Loaded) -> BTreeSet<MessageId> {
+    let facts = match loaded {
+        Loaded::Facts(facts) => facts.as_slice(),
+        Loaded::Channel(data) => data.facts.as_slice(),
+        Loaded::Receipts(_) => &[],
+    };
+    let ids = facts.iter().filter_map(|fact| match fact {
+        Fact::Message { id, row, .. } if row.unauthored => Some(*id),
+        _ => None,
+    });
+    ids.collect()
+}
+
 /// Facts come in no particular order.
-fn in_order(loaded: &Loaded) -> Loaded {
+fn in_order(loaded: &Loaded, purged: &BTreeSet<MessageId>) -> Loaded {
     let mut loaded = loaded.clone();
-    match &mut loaded {
-        Loaded::Facts(facts) => facts.sort_by_cached_key(|fact| format!("{fact:?}")),
-        Loaded::Channel(data) => data.facts.sort_by_cached_key(|fact| format!("{fact:?}")),
-        Loaded::Receipts(_) => {}
+    let facts = match &mut loaded {
+        Loaded::Facts(facts) => facts,
+        Loaded::Channel(data) => &mut data.facts,
+        Loaded::Receipts(_) => return loaded,
+    };
+    for fact in facts.iter_mut() {
+        if let Fact::Message { id, row, .. } = fact
+            && purged.contains(id)
+        {
+            row.unauthored = true;
+            if let Some(posted) = row.posted.as_mut() {
+                posted.author = None;
+            }
+        }
     }
+    facts.sort_by_cached_key(|fact| format!("{fact:?}"));
     loaded
 }

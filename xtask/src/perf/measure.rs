@@ -42,13 +42,19 @@ pub(crate) struct Figures {
     pub(crate) import: Option<Import>,
     pub(crate) memory: Memory,
     pub(crate) rows: Vec<Row>,
+    /// Microseconds of one sync of Kidoku's log, on average, while the rows were measured.
+    pub(crate) sync_us: f64,
 }
 
+/// Measures everything, one thing after the other.
+///
+/// # Errors
+/// What could not be started or asked.
 pub(crate) fn all(size: Size) -> Result<Figures, String> {
     let load_before = load_average();
     let import = import(size)?;
     let memory = memory(size)?;
-    let rows = commands(size)?;
+    let (rows, sync_us) = commands(size)?;
     Ok(Figures {
         machine: machine(),
         load: load_before,
@@ -56,6 +62,7 @@ pub(crate) fn all(size: Size) -> Result<Figures, String> {
         import,
         memory,
         rows,
+        sync_us,
     })
 }
 
@@ -126,9 +133,15 @@ const USERS: usize = 10_000;
 const CHANNELS: usize = 100;
 const USERS_PER_COMMAND: usize = 1_000;
 
-/// Messages of one channel, with the gaps of a snowflake.
+/// Messages of one channel. Ids as snowflakes have them: a message a second on average (2^22 steps
+/// of an id are a millisecond), at irregular times, with anything in the low bits.
 const MESSAGES: u64 = 1_000_000;
-const MESSAGE_GAP: u64 = 4_194_304;
+const MESSAGE_GAP: u64 = 1_000 << 22;
+
+/// The id of the n-th message; mixed by a multiplication, the same in every run.
+fn message_id(n: u64) -> u64 {
+    n * MESSAGE_GAP + n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) % MESSAGE_GAP
+}
 
 fn memory(size: Size) -> Result<Memory, String> {
     let users = if size == Size::Full {
@@ -160,7 +173,7 @@ fn memory(size: Size) -> Result<Memory, String> {
         MESSAGES / 10
     };
     let posts: Vec<String> = (1..=count)
-        .map(|n| format!("KD.POST channel {}", n * MESSAGE_GAP))
+        .map(|n| format!("KD.POST channel {}", message_id(n)))
         .collect();
     told(&server, &posts)?;
     let messages = load::metric(&server, "kidoku_messages")?;
@@ -187,7 +200,7 @@ fn told(server: &Server, commands: &[String]) -> Result<(), String> {
 const ACK: &str = "KD.ACK user:__rand_int__ channel ";
 const HSET: &str = "HSET user:__rand_int__ channel ";
 
-fn commands(size: Size) -> Result<Vec<Row>, String> {
+fn commands(size: Size) -> Result<(Vec<Row>, f64), String> {
     let kidoku = Server::kidoku()?;
     let redis = Server::redis("redis (nothing on disk)", false)?;
     let synced = Server::redis("redis (appendfsync always)", true)?;
@@ -230,7 +243,9 @@ fn commands(size: Size) -> Result<Vec<Row>, String> {
             });
         }
     }
-    Ok(rows)
+    let groups = load::metric(&kidoku, "kidoku_log_groups_total")?;
+    let sync_us = load::metric(&kidoku, "kidoku_log_sync_seconds_total")? * 1e6 / groups.max(1.0);
+    Ok((rows, sync_us))
 }
 
 /// One turn of a server: the mean of its runs.

@@ -26,9 +26,9 @@ pub(crate) struct Server {
     pub(crate) admin: Option<String>,
 }
 
-/// A fresh directory for a server.
+/// A fresh directory for a server, beside the build: the temporary ones may be in memory.
 fn fresh_dir(name: &str) -> Result<PathBuf, String> {
-    let dir = std::env::temp_dir().join(format!("kidoku-perf-{}-{name}", std::process::id()));
+    let dir = root().join(format!("target/perf/{}-{name}", std::process::id()));
     drop(fs::remove_dir_all(&dir));
     fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     Ok(dir)
@@ -165,7 +165,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be gone already; a directory left behind is in the temporary ones.
+        // It may be gone already; a directory left behind is under target.
         drop(self.child.kill());
         drop(self.child.wait());
         drop(fs::remove_dir_all(&self.dir));

@@ -114,7 +114,25 @@ impl Shard {
                 ..StateRow::default()
             },
         );
+        self.touch_parent(user, channel);
         1
+    }
+
+    /// The parent shows the numbers of the followed threads, of which this is one less.
+    fn touch_parent(&mut self, user: &UserKey, channel: &ChannelKey) {
+        let index = self.interner.find(channel);
+        let parent = match index.map(|index| self.interner.parent(index)) {
+            Some(Parent::Known(Some(parent))) => {
+                ChannelKey::new(&channel.app(), parent.as_str()).ok()
+            }
+            Some(Parent::Unknown) => None,
+            Some(Parent::Known(None)) | None => return,
+        };
+        let clock = self.tick_clock();
+        if let Some(known) = self.users.get_mut(user) {
+            known.touch(clock, parent.as_ref());
+        }
+        self.watches.user_changed(user, parent.as_ref());
     }
 
     /// True when a leave can not tell yet which threads it takes along.

@@ -365,6 +365,7 @@ impl Shard {
                 call,
                 channel: key.clone(),
                 parent: Some(after.parent.value.clone()),
+                moved: before.parent.value.is_some(),
             });
         }
         self.ask(
@@ -389,8 +390,12 @@ impl Shard {
         call: CallId,
         channel: &ChannelKey,
         parent: Option<Option<Name>>,
+        moved: bool,
     ) {
         use super::interner::Parent;
+        if moved {
+            self.threads_moved = self.tick_clock();
+        }
         self.interner
             .learn(channel, parent.map_or(Parent::Unknown, Parent::Known));
         self.send(

@@ -119,7 +119,9 @@ impl Shard {
             subjects: Vec::with_capacity(channels.len()),
             parts: BTreeMap::new(),
             evaluated,
-            user_changed: known.map_or(evaluated, |known| known.changed),
+            user_changed: known
+                .map_or(evaluated, |known| known.changed)
+                .max(self.threads_moved),
             now: self.now,
         };
         let mut items: BTreeMap<ShardId, Vec<CountItem>> = BTreeMap::new();
@@ -311,7 +313,7 @@ impl Shard {
         let Some(known) = self.users.get_mut(user) else {
             return;
         };
-        let changed = known.changed_since(since);
+        let changed = known.changed_since(since.filter(|since| *since >= self.threads_moved));
         if let (Some(rev), Some(changed)) = (since, changed) {
             let asked = changed.clone();
             let since = Some(Since { rev, changed });

@@ -190,6 +190,7 @@ impl Shard {
                 call,
                 channel: channel.clone(),
                 parent: None,
+                moved: true,
             };
             questions.extend(self.tell_all(told));
         }

@@ -83,6 +83,7 @@ impl Shard {
                 call,
                 channel: channel.clone(),
                 parent: None,
+                moved: true,
             };
             questions = self.tell_all(told);
         }

@@ -151,6 +151,9 @@ pub struct Shard {
     detail: Option<Detail>,
     /// Messages of this shard to itself, done before `apply` returns.
     local: VecDeque<Body>,
+    /// When a thread last went away from its parent, of whose numbers a sync by revision would miss
+    /// the change.
+    threads_moved: Clock,
     /// Everything there is is in memory.
     complete: bool,
     last_call: CallId,
@@ -179,6 +182,7 @@ impl Shard {
             watches: Watches::default(),
             detail: None,
             local: VecDeque::new(),
+            threads_moved: Clock::NEVER,
             complete: config.fresh,
             last_call: 0,
             out: Effects::default(),
@@ -302,8 +306,9 @@ impl Shard {
                 call,
                 channel,
                 parent,
+                moved,
             } => {
-                self.parent_changed(from, call, &channel, parent);
+                self.parent_changed(from, call, &channel, parent, moved);
             }
             Body::Subscribe { channel, on } => self.watches.subscribe(channel, from, on),
             Body::ChannelChanged { channel } => self.watches.channel_changed(&channel),

@@ -100,6 +100,8 @@ pub(crate) enum Body {
         call: CallId,
         channel: ChannelKey,
         parent: Option<Option<Name>>,
+        /// It was, or may have been, a thread of another channel before.
+        moved: bool,
     },
     /// The answer to every question that has no other.
     Done {

@@ -20,7 +20,7 @@ use kidoku_proto::json::problem::Problem;
 use kidoku_proto::resp::reply::{IdNames, channels_asked};
 
 /// The header by which a root key chooses an app.
-pub(super) const APP_HEADER: &str = "kidoku-app";
+pub(super) use crate::auth::APP_HEADER;
 
 /// A caller whose key was accepted.
 #[derive(Clone, Debug)]

@@ -49,7 +49,8 @@ const SLICE_LINES: usize = 256;
 /// JSON Lines, one operation a line, of any length; `Content-Encoding` may be `gzip` or `zstd`. A
 /// line that is refused does not stop the stream: the answer is 200, `failed` counts such lines and
 /// `errors` describes the first 100. When it arrives, everything that was applied is durable.
-/// Sending a stream again is harmless. A stream that breaks off is answered with a problem that
+/// Messages, deletes, edits and acks may be sent twice. A leave followed by a join at the tail may
+/// not: the second time, the tail is a later one. A stream that breaks off is answered with a problem that
 /// holds the same counts as `report`.
 #[utoipa::path(
     post,
