@@ -267,7 +267,7 @@ pub const FIELDS: &[Field] = &[
             auto: None,
             set: |config, value| config.checkpoint.overlay_bytes = size(value),
         },
-        default: "64MiB",
+        default: "128MiB",
         unit: "bytes",
         doc: "The facts of the log go to the store when this many bytes of them wait in memory.",
     },
