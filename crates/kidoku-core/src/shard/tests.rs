@@ -165,3 +165,52 @@ fn what_an_author_writes_is_read_by_the_author_only() {
     };
     assert_eq!((count(&mut shard, "a"), count(&mut shard, "b")), (0, 1));
 }
+
+#[test]
+fn a_state_over_200_channels_costs_one_message_to_another_core() {
+    let placement = Placement::new(2);
+    let mut shards: Vec<Shard> = placement
+        .all()
+        .map(|id| {
+            Shard::new(ShardConfig {
+                id,
+                placement,
+                ..shard().config
+            })
+        })
+        .collect();
+    // Delivers until all is quiet; gives the messages that crossed and the replies.
+    let mut run = |request: Request| {
+        let (mut crossed, mut replies) = (0, Vec::new());
+        let owner = request.owner(&placement);
+        let ticket = Ticket { core: owner, id: 1 };
+        let mut inputs = VecDeque::from([(owner, Input::Request { ticket, request })]);
+        while let Some((at, input)) = inputs.pop_front() {
+            let mut effects = Effects::default();
+            shards[usize::from(at.0)].apply(NOW, input, &mut effects);
+            crossed += effects.messages.len();
+            replies.append(&mut effects.replies);
+            let peers = effects.messages.into_iter();
+            inputs.extend(peers.map(|(to, message)| (to, Input::Peer { from: at, message })));
+        }
+        (crossed, replies.pop().unwrap().1.unwrap())
+    };
+    for n in 0..200 {
+        let (channel, users) = (channel(&format!("c{n}")), vec![user("u")]);
+        run(Request::Join {
+            channel,
+            users,
+            at: JoinAt::Start,
+        });
+    }
+    let (crossed, reply) = run(Request::State {
+        user: user("u"),
+        since: None,
+        page: Default::default(),
+    });
+    let Reply::State { channels, .. } = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(channels.len(), 200);
+    assert_eq!(crossed, 2, "one question and one answer");
+}
