@@ -33,6 +33,18 @@ pub const IDS_PER_COMMAND_MAX: usize = 1_000;
 /// Users watched by one connection.
 pub const WATCHED_USERS_MAX: usize = 1_000;
 
+/// Live streams (server-sent events, WebSockets) one user may have open at a time.
+pub const STREAMS_PER_USER_MAX: usize = 16;
+
+/// Bytes of a device's token.
+pub const DEVICE_TOKEN_BYTES_MAX: usize = 4 << 10;
+
+/// Seconds from a device token's making to its end.
+pub const DEVICE_TOKEN_LIFETIME_MAX_S: u64 = 24 * 3_600;
+
+/// Bytes of one message that a device sends over a WebSocket.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 16 << 10;
+
 /// Channels a user may have a read state in.
 pub const CHANNELS_PER_USER_MAX: usize = 100_000;
 

@@ -150,6 +150,8 @@ pub struct Event {
     pub user: UserKey,
     /// Devices drop an event whose revision is not above the one they have.
     pub rev: Clock,
+    /// True = `channels` holds every channel the user is in: what a new watcher is told first.
+    pub all: bool,
     /// The channels that changed.
     pub channels: Vec<(ChannelKey, ReadState)>,
     /// The totals after the change.

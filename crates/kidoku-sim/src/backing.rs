@@ -1,5 +1,5 @@
 //! What is behind the shards: the real store with its overlays, beside the plain list of facts that
-//! [`loader`](crate::loader) folds. Every load is answered by both, and they must agree.
+//! [`loader`](mod@crate::loader) folds. Every load is answered by both, and they must agree.
 
 use crate::loader;
 use crate::random::Random;

@@ -350,17 +350,20 @@ impl Folded {
     }
 
     fn receipts(&self, channel: &ChannelKey, space: Option<&Name>) -> Vec<ReceiptRow> {
-        let users: BTreeSet<&UserKey> = self
-            .states
-            .keys()
-            .filter(|(_, key)| key == channel)
-            .map(|(user, _)| user)
-            .collect();
+        let mut users: BTreeSet<&UserKey> = BTreeSet::new();
+        for (user, key) in self.states.keys() {
+            if key == channel && self.state(user, channel).is_some() {
+                users.insert(user);
+            }
+        }
+        for ((user, key, _), incarnation) in self.named.iter().chain(&self.own) {
+            if key == channel && *incarnation >= self.erasure(user) {
+                users.insert(user);
+            }
+        }
         let mut rows = Vec::new();
         for user in users {
-            let Some(row) = self.state(user, channel) else {
-                continue;
-            };
+            let row = self.state(user, channel).copied().unwrap_or_default();
             let mut public = row.public;
             for ((who, at), (incarnation, floor)) in &self.floors {
                 let applies = at.is_none() || at.as_ref() == space;

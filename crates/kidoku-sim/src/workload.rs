@@ -367,16 +367,14 @@ impl Generator {
             | Kind::Follow
             | Kind::Trim) => Op::Ask(self.channel_request(kind)),
             kind @ (Kind::Ack
-            | Kind::Count
             | Kind::AckMany
             | Kind::AckAll
             | Kind::MarkUnread
             | Kind::Mute
-            | Kind::State
-            | Kind::Badge
-            | Kind::Seen
-            | Kind::Explain
             | Kind::Gone) => Op::Ask(self.user_request(kind)),
+            kind @ (Kind::Count | Kind::State | Kind::Badge | Kind::Seen | Kind::Explain) => {
+                Op::Ask(self.question(kind))
+            }
         }
     }
 
@@ -500,6 +498,16 @@ impl Generator {
                 }
             }
             Kind::Mute => self.mute(user),
+            Kind::Gone if self.random.chance(50) => Request::Erase { user },
+            _ => Request::Drop {
+                channel: self.channel(),
+            },
+        }
+    }
+
+    fn question(&mut self, kind: Kind) -> Request {
+        let user = self.user();
+        match kind {
             Kind::State => {
                 let after = self
                     .random
@@ -544,10 +552,6 @@ impl Generator {
                     page,
                 }
             }
-            Kind::Gone if self.random.chance(50) => Request::Erase { user },
-            Kind::Gone => Request::Drop {
-                channel: self.channel(),
-            },
             _ => {
                 let count = 1 + self.random.below(5);
                 let channels = (0..count).map(|_| self.channel()).collect();

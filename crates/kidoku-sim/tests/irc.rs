@@ -1,6 +1,8 @@
 //! A real conversation through the model and the shards at once: 130,281 messages of a public
 //! channel, and the unread and mentions of each of its 12,090 members, counted by somebody else.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
 use flate2::read::GzDecoder;
 use kidoku_core::clock::Millis;
 use kidoku_core::id::{ChannelKey, MessageId, UserKey};

@@ -1,6 +1,6 @@
 //! Recounts every number of an app from its facts, without the index, and compares the answers.
 //!
-//! [`naive`] holds what is deliberately simple: sorted lists and sets, built from scanned facts by
+//! `naive` holds what is deliberately simple: sorted lists and sets, built from scanned facts by
 //! the rules of the README and sharing no code with the shards. Here is what walks the facts, asks
 //! the engine and judges. Reads go on while others write, so a difference is only called a mismatch
 //! when it stands while the engine's own answer did not change around a second look.

@@ -295,9 +295,8 @@ impl Shard {
             incarnation,
             id,
         });
-        // The first mention of a stranger says a row too, by which a drop of the channel finds them.
-        if joins || !self.has_row(user, channel) {
-            let membership = joins.then(|| self.joined_from(auto.from));
+        if joins {
+            let membership = Some(self.joined_from(auto.from));
             self.put(
                 user,
                 channel,
@@ -315,6 +314,8 @@ impl Shard {
 
     /// The channel was dropped: the row begins anew in a later incarnation.
     fn dropped(&mut self, user: &UserKey, channel: &ChannelKey, clock: Era) -> u64 {
+        // Above every incarnation of the user too: the channel's shard may not have heard of those.
+        let clock = clock.max(self.tick_clock());
         let (whose, at) = (user.clone(), channel.clone());
         let row = StateRow {
             incarnation: clock,
@@ -331,6 +332,7 @@ impl Shard {
             self.put_quietly(user, channel, fresh);
         } else {
             self.complete = false;
+            self.watches.user_changed(user, Some(channel));
         }
         0
     }

@@ -395,6 +395,7 @@ impl Shard {
         use super::interner::Parent;
         if moved {
             self.threads_moved = self.tick_clock();
+            self.watches.all_changed();
         }
         self.interner
             .learn(channel, parent.map_or(Parent::Unknown, Parent::Known));

@@ -37,7 +37,10 @@ pub(super) enum Purpose {
         stored: Box<StateRow>,
     },
     /// For the watchers of the user.
-    Event,
+    Event {
+        /// Every channel the user is in is asked for.
+        all: bool,
+    },
     /// Of which channels the user's channels are threads; the numbers are of no interest.
     Threads,
 }
@@ -76,7 +79,7 @@ type Threads<'a> = BTreeMap<&'a str, (u64, u64)>;
 pub(super) struct Counting {
     ticket: Option<Ticket>,
     user: UserKey,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     asked: Vec<ChannelKey>,
     /// Sorted by channel.
     subjects: Vec<Subject>,
@@ -298,7 +301,7 @@ impl Shard {
             Purpose::Explain { stored, .. } => {
                 Reply::Explanation(Box::new(counting.explanation(stored)))
             }
-            Purpose::Event | Purpose::Threads => return,
+            Purpose::Event { .. } | Purpose::Threads => return,
         };
         self.reply(ticket, Ok(reply));
     }
@@ -583,11 +586,29 @@ impl Counting {
         &self.user
     }
 
-    /// The asked channels with their states.
-    pub(super) fn asked_states(&self) -> Vec<(ChannelKey, ReadState)> {
+    /// The asked channels, those that the revision of these numbers takes in beyond `told`, and the
+    /// parents of all that are threads, with their states: a parent shows the numbers of its threads.
+    pub(super) fn changed_states(&self, told: Clock) -> Vec<(ChannelKey, ReadState)> {
         let threads = self.threads();
-        let states = self.asked.iter();
-        states
+        let mut channels: BTreeSet<&ChannelKey> = self.asked.iter().collect();
+        let news = self.subjects.iter().filter(|subject| {
+            let answer = subject.answer.as_ref();
+            answer.is_some_and(|answer| answer.changed > told)
+        });
+        channels.extend(news.map(|subject| &subject.channel));
+        let parents: BTreeSet<&str> = channels
+            .iter()
+            .filter_map(|channel| self.subject(channel)?.answer.as_ref())
+            .filter_map(|answer| answer.parent.as_ref().map(Name::as_str))
+            .collect();
+        let members = self.subjects.iter().filter(|subject| subject.member);
+        channels.extend(
+            members
+                .map(|subject| &subject.channel)
+                .filter(|channel| parents.contains(channel.name())),
+        );
+        channels
+            .into_iter()
             .map(|channel| (channel.clone(), self.state_of(channel, &threads)))
             .collect()
     }

@@ -208,7 +208,7 @@ impl Shard {
         self.has_row(user, channel) || known.row_count() < CHANNELS_PER_USER_MAX
     }
 
-    pub(super) fn has_row(&self, user: &UserKey, channel: &ChannelKey) -> bool {
+    fn has_row(&self, user: &UserKey, channel: &ChannelKey) -> bool {
         let index = self.interner.find(channel);
         let known = self.users.get(user);
         known.is_some_and(|known| index.is_some_and(|index| known.has_row(index)))

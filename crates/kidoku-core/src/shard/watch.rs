@@ -4,6 +4,7 @@
 use super::Shard;
 use super::count::{Counting, Purpose, Wanted};
 use super::peer::Body;
+use crate::clock::Clock;
 use crate::id::{ChannelKey, ShardId, UserKey};
 use crate::reply::{Event, Reply};
 use crate::request::Ticket;
@@ -20,6 +21,8 @@ struct Watch {
     changed_all: bool,
     /// An event is being counted.
     busy: bool,
+    /// The revision of the last event.
+    rev: Clock,
 }
 
 /// All watches of a shard, and which shards want to hear of its channels.
@@ -69,6 +72,13 @@ impl Watches {
                 watch.changed.insert(channel.clone());
             }
             None => watch.changed_all = true,
+        }
+    }
+
+    /// Something changed of which it is not known whom it concerns.
+    pub(super) fn all_changed(&mut self) {
+        for watch in self.users.values_mut() {
+            watch.changed_all = true;
         }
     }
 
@@ -198,7 +208,8 @@ impl Shard {
             return;
         };
         let mut changed = std::mem::take(&mut watch.changed);
-        if std::mem::take(&mut watch.changed_all) {
+        let all = std::mem::take(&mut watch.changed_all);
+        if all {
             let members = self.users.get(user).map(super::User::member_channels);
             let members = members.unwrap_or_default();
             changed.extend(
@@ -208,19 +219,21 @@ impl Shard {
             );
         }
         let changed: Vec<ChannelKey> = changed.into_iter().collect();
-        self.begin_count(None, user, Purpose::Event, &Wanted::All(&changed));
+        self.begin_count(None, user, Purpose::Event { all }, &Wanted::All(&changed));
     }
 
     pub(super) fn finish_event(&mut self, counting: &Counting) {
         let user = counting.user();
         self.watches.event_done(user);
-        let Some(watch) = self.watches.users.get(user) else {
+        let Some(watch) = self.watches.users.get_mut(user) else {
             return;
         };
+        let told = std::mem::replace(&mut watch.rev, counting.rev());
         let event = Arc::new(Event {
             user: user.clone(),
             rev: counting.rev(),
-            channels: counting.asked_states(),
+            all: matches!(counting.purpose, Purpose::Event { all: true }),
+            channels: counting.changed_states(told),
             badge: counting.badge(None),
         });
         for watcher in &watch.watchers {

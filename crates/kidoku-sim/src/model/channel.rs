@@ -1,17 +1,8 @@
-//! A channel's past: each post, edit and delete as it came.
+//! A channel's past: what each post, edit and delete has said.
 
 use kidoku_core::fact::Receipts;
 use kidoku_core::id::{MessageId, Name, UserKey};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// One arrival of a post.
-#[derive(Clone, Debug)]
-pub(super) struct Post {
-    pub(super) author: Option<UserKey>,
-    pub(super) silent: bool,
-    pub(super) everyone: bool,
-    pub(super) roles: BTreeSet<Name>,
-}
 
 /// One arrival of an edit; the greatest of a message's edits is the one in force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,10 +25,15 @@ impl Edit {
     }
 }
 
-/// Everything that was said about one message.
+/// Everything that was said about one message; what several posts of one id said is united.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Message {
-    pub(super) posts: Vec<Post>,
+    pub(super) posted: bool,
+    /// Silent wins over not silent when two posts of one id differ.
+    pub(super) silent: bool,
+    pub(super) everyone: bool,
+    pub(super) roles: BTreeSet<Name>,
+    pub(super) authors: BTreeSet<UserKey>,
     pub(super) edits: Vec<Edit>,
     pub(super) deleted: bool,
     /// The author was erased, and the name with them.
@@ -46,12 +42,11 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn live(&self) -> bool {
-        !self.posts.is_empty() && !self.deleted
+        self.posted && !self.deleted
     }
 
-    /// Silent wins over not silent when two posts of one id differ.
     pub(super) fn countable(&self) -> bool {
-        self.live() && !self.posts.iter().any(|post| post.silent)
+        self.live() && !self.silent
     }
 
     /// The one author that a message shows: the lesser name by bytes.
@@ -59,10 +54,7 @@ impl Message {
         if self.unauthored {
             return None;
         }
-        self.posts
-            .iter()
-            .filter_map(|post| post.author.as_ref())
-            .min()
+        self.authors.first()
     }
 
     /// The edit in force.
@@ -73,20 +65,12 @@ impl Message {
     }
 
     pub(super) fn names_everyone(&self) -> bool {
-        match self.edit() {
-            Some(edit) => edit.everyone,
-            None => self.posts.iter().any(|post| post.everyone),
-        }
+        self.edit().map_or(self.everyone, |edit| edit.everyone)
     }
 
     pub(super) fn names_role(&self, held: &BTreeSet<Name>) -> bool {
-        match self.edit() {
-            Some(edit) => edit.roles.iter().any(|role| held.contains(role)),
-            None => self
-                .posts
-                .iter()
-                .any(|post| post.roles.iter().any(|role| held.contains(role))),
-        }
+        let roles = self.edit().map_or(&self.roles, |edit| &edit.roles);
+        roles.iter().any(|role| held.contains(role))
     }
 
     /// True unless an edit has taken the user off the list.
@@ -111,7 +95,7 @@ impl Channel {
         self.messages
             .iter()
             .rev()
-            .find(|(_, message)| !message.posts.is_empty())
+            .find(|(_, message)| message.posted)
             .map_or(0, |(id, _)| id.get())
     }
 

@@ -110,7 +110,11 @@ impl Model {
         };
         let line = Self::parts(user, row, channel).line();
         let mut counted = Vec::new();
-        for (id, message) in &channel.messages {
+        // No message has an id above the highest position, so nothing is above such a line.
+        let Ok(first) = MessageId::new(line + 1) else {
+            return counted;
+        };
+        for (id, message) in channel.messages.range(first..) {
             if Self::counts(message, *id, line, row) {
                 let named_directly = row.named.contains(id) && message.edit_allows(key);
                 let named =

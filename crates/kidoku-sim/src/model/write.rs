@@ -1,7 +1,7 @@
 //! What requests change.
 
 use super::Model;
-use super::channel::{Edit, Message, Post as Arrival};
+use super::channel::{Edit, Message};
 use super::user::{Floor, Row};
 use kidoku_core::clock::{Clock, Millis};
 use kidoku_core::error::Error;
@@ -103,13 +103,12 @@ impl Model {
     pub(super) fn post(&mut self, channel: &ChannelKey, post: &Post) -> u64 {
         let trimmed = post.id.get() <= self.trim_of(channel);
         let message = self.message(channel, post.id);
-        let new = message.posts.is_empty() && !message.deleted && !trimmed;
-        message.posts.push(Arrival {
-            author: post.author.clone(),
-            silent: post.silent,
-            everyone: post.mentions.everyone,
-            roles: post.mentions.roles.iter().cloned().collect(),
-        });
+        let new = !message.posted && !message.deleted && !trimmed;
+        message.posted = true;
+        message.silent |= post.silent;
+        message.everyone |= post.mentions.everyone;
+        message.roles.extend(post.mentions.roles.iter().cloned());
+        message.authors.extend(post.author.clone());
         let thread = self.is_thread(channel);
         let just_below = post.id.get() - 1;
         if let Some(author) = &post.author {

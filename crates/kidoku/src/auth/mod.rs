@@ -5,12 +5,17 @@
 //! hash would add nothing, since nobody can guess 256 random bits. A running server follows changes
 //! of the file within a second, so `kidoku key` works on the directory alone.
 
+mod device;
 mod file;
 mod secret;
 
 #[cfg(test)]
 mod tests;
 
+pub use device::{
+    DeviceGrant, DeviceKeys, DeviceKeysError, TokenRefused, create_device_key_if_missing,
+    device_key_path, unverified,
+};
 pub use file::{KeyRecord, Lock, Table, read_root_key};
 pub use secret::KeyText;
 
@@ -91,6 +96,7 @@ const RELOAD_INTERVAL_MS: u64 = 1_000;
 pub struct Keys {
     dir: PathBuf,
     mode: AuthMode,
+    devices: DeviceKeys,
     loaded: RwLock<Arc<Loaded>>,
     /// When the file was last looked at, in milliseconds since 1970.
     looked_ms: AtomicU64,
@@ -112,9 +118,24 @@ impl Keys {
         Ok(Self {
             dir: dir.to_path_buf(),
             mode,
+            devices: DeviceKeys::default(),
             loaded: RwLock::new(Arc::new(loaded)),
             looked_ms: AtomicU64::new(now().0),
         })
+    }
+
+    /// With the keys by which devices are believed.
+    #[must_use]
+    pub fn with_device_keys(self, devices: DeviceKeys) -> Self {
+        Self { devices, ..self }
+    }
+
+    /// Whom a device's token speaks for.
+    ///
+    /// # Errors
+    /// See [`TokenRefused`].
+    pub fn check_device(&self, token: &str) -> Result<DeviceGrant, TokenRefused> {
+        self.devices.check(token, now())
     }
 
     /// What `presented` allows, optionally in a chosen app (only the root key may choose).

@@ -1,7 +1,7 @@
 //! Why a subcommand ends without success: a text for people and an exit code for scripts. The codes
 //! are those of `sysexits.h`.
 
-use crate::auth::KeysError;
+use crate::auth::{DeviceKeysError, KeysError};
 use crate::config::ConfigError;
 
 /// A check found differences; nothing is wrong with the command.
@@ -50,6 +50,16 @@ impl CmdError {
 impl From<ConfigError> for CmdError {
     fn from(error: ConfigError) -> Self {
         Self::new(USAGE, error.to_string())
+    }
+}
+
+impl From<DeviceKeysError> for CmdError {
+    fn from(error: DeviceKeysError) -> Self {
+        let exit_code = match &error {
+            DeviceKeysError::Io { .. } => IO,
+            DeviceKeysError::Bad { .. } | DeviceKeysError::NoKey { .. } => USAGE,
+        };
+        Self::new(exit_code, error.to_string())
     }
 }
 

@@ -13,6 +13,7 @@ mod import;
 mod key;
 mod out;
 mod serve;
+mod token;
 mod version;
 
 #[cfg(test)]
@@ -47,6 +48,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::Key),
     #[command(subcommand)]
+    Token(token::Token),
+    #[command(subcommand)]
     Config(config::Config),
     Completions(completions::Completions),
     Version(version::Version),
@@ -77,6 +80,7 @@ fn dispatch(command: &Command) -> Result<(), CmdError> {
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Key(key) => key.run(),
+        Command::Token(token) => token.run(),
         Command::Config(config) => config.run(),
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::Version(version) => version.run(),

@@ -3,10 +3,11 @@
 use super::args::{SettingFlags, reachable};
 use super::error::{CmdError, INTERNAL, IO, UNAVAILABLE, USAGE};
 use super::out;
-use crate::auth::{self, AuthMode, Keys, Table};
+use crate::auth::{self, AuthMode, DeviceKeys, Keys, Table};
 use crate::config::Config;
 use crate::config::build::{load, show_bytes};
 use crate::server::{self, Addresses, Recovered, StartError, StopError};
+use kidoku_core::id::App;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -58,8 +59,17 @@ fn tell_recovery(recovered: Recovered) {
     }
 }
 
-/// The keys of the data directory; makes the root key at the first start.
+/// All keys, those of devices too; makes the ones of the data directory at the first start.
 fn keys(config: &Config) -> Result<Keys, CmdError> {
+    let keys = backend_keys(config)?;
+    if !config.device(&App::default_app()).has_key() {
+        auth::create_device_key_if_missing(&config.data_dir)?;
+    }
+    Ok(keys.with_device_keys(DeviceKeys::load(config)?))
+}
+
+/// The keys of the data directory; makes the root key at the first start.
+fn backend_keys(config: &Config) -> Result<Keys, CmdError> {
     let dir = &config.data_dir;
     if config.dev {
         fs::create_dir_all(dir).map_err(|error| CmdError::file(dir, &error))?;

@@ -399,3 +399,40 @@ fn numbers_times_and_words_are_shown_as_people_and_shells_read_them() {
     assert_eq!(shell_quoted("/a b/it's"), r"'/a b/it'\''s'");
     assert_eq!(shell_quoted(""), "''");
 }
+
+#[test]
+fn a_token_is_issued_with_the_key_of_the_data_directory_and_inspected() {
+    use super::token::{issue, told};
+    use crate::auth::{DeviceKeys, create_device_key_if_missing};
+    let scratch = Scratch::new();
+    create_device_key_if_missing(scratch.path()).unwrap();
+    let keys = DeviceKeys::load(&Config::with_data_dir(scratch.path())).unwrap();
+    let now = Millis(1_700_000_000_000);
+    let token = issue(&keys, "default", "ada", Millis(3_600_000), now).unwrap();
+    let text = told(&token, &keys.check(&token, now));
+    assert!(text.starts_with("header  {\"alg\":\"HS256\""), "{text}");
+    assert!(text.contains("\"sub\":\"ada\""), "{text}");
+    let valid = "\nvalid   user ada of app default until 2023-11-14 23:13:20 UTC\n";
+    assert!(text.ends_with(valid), "{text}");
+    let later = Millis(now.0 + 3_700_000);
+    let text = told(&token, &keys.check(&token, later));
+    assert!(
+        text.ends_with("\nrefused the token has expired\n"),
+        "{text}"
+    );
+    let text = told("x", &keys.check("x", now));
+    assert_eq!(
+        text,
+        "refused it is not a token, or a claim has the wrong type\n"
+    );
+    for (app, user, span, reason) in [
+        ("Chat", "ada", 1, "an app is"),
+        ("chat", "ada", 1, "app 'chat' has no secret"),
+        ("default", "", 1, "user is empty"),
+        ("default", "ada", 90_000_000, "more than 24 hours"),
+    ] {
+        let error = issue(&keys, app, user, Millis(span), now).unwrap_err();
+        assert_eq!(error.exit_code, 64);
+        assert!(error.text.contains(reason), "{}", error.text);
+    }
+}

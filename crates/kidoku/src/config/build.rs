@@ -4,7 +4,8 @@ use super::error::{ConfigError, Origin};
 use super::parse::{Entry, Layer, app_key};
 use super::table::{EPOCH_MS_MAX, FIELDS, Field, ID_MODES, Kind};
 use super::{
-    AppConfig, CheckpointConfig, Config, Durability, IdMode, ListenConfig, LogConfig, env, parse,
+    AppConfig, CheckpointConfig, Config, DeviceConfig, Durability, IdMode, ListenConfig, LogConfig,
+    env, parse,
 };
 use kidoku_core::id::{App, parse_decimal};
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub struct Draft {
 struct AppDraft {
     ids: Option<String>,
     epoch_ms: Option<u64>,
+    device: DeviceConfig,
 }
 
 /// Reads file, environment and flags, and builds the configuration.
@@ -83,7 +85,9 @@ fn blank() -> Config {
             interval_ms: 0,
             overlay_bytes: 0,
         },
+        streams_max: 0,
         apps: BTreeMap::new(),
+        devices: BTreeMap::new(),
     }
 }
 
@@ -108,10 +112,18 @@ impl Draft {
 
     fn take_app(&mut self, app: &str, name: &str, text: &str) -> Result<(), String> {
         let draft = self.apps.entry(app.to_owned()).or_default();
-        if name == "ids" {
-            draft.ids = Some(one_of(ID_MODES, text)?.to_owned());
-        } else {
-            draft.epoch_ms = Some(integer(text, 0, EPOCH_MS_MAX)?);
+        let device = &mut draft.device;
+        let path = || Some(PathBuf::from(text));
+        match name {
+            "ids" => draft.ids = Some(one_of(ID_MODES, text)?.to_owned()),
+            "snowflake_epoch_ms" => draft.epoch_ms = Some(integer(text, 0, EPOCH_MS_MAX)?),
+            _ if text.is_empty() => return Err("a text that is not empty".to_owned()),
+            "jwt_hs256_secret_file" => device.hs256_secret_file = path(),
+            "jwt_public_key_file" => device.public_key_file = path(),
+            "jwt_audience" => device.audience = Some(text.to_owned()),
+            "jwt_issuer" => device.issuer = Some(text.to_owned()),
+            // The parser lets only known keys through.
+            _ => return Err("a known key".to_owned()),
         }
         Ok(())
     }
@@ -120,6 +132,11 @@ impl Draft {
     fn finish(mut self) -> Result<Config, ConfigError> {
         for (name, draft) in &self.apps {
             let app = App::new(name).map_err(|error| ConfigError::Conflict(error.to_string()))?;
+            if draft.device != DeviceConfig::default() {
+                self.config
+                    .devices
+                    .insert(app.clone(), draft.device.clone());
+            }
             self.config.apps.insert(
                 app,
                 AppConfig {

@@ -36,12 +36,7 @@ pub fn default_toml() -> String {
         text.push('\n');
         comment(&mut text, field.doc);
         comment(&mut text, &format!("Range: {}.", field.range));
-        let example = if field.default == "none" {
-            "1420070400000"
-        } else {
-            "\"numeric\""
-        };
-        text.push_str(&format!("# {} = {example}\n", field.name));
+        text.push_str(&format!("# {} = {}\n", field.name, field.example));
     }
     text
 }

@@ -91,6 +91,26 @@ pub struct AppConfig {
     pub ids: IdMode,
 }
 
+/// How the tokens of an app's devices are checked.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeviceConfig {
+    /// A file with the secret of HS256, at least 32 bytes.
+    pub hs256_secret_file: Option<PathBuf>,
+    /// A PEM file with a public key; its kind says whether tokens are ES256, EdDSA or RS256.
+    pub public_key_file: Option<PathBuf>,
+    /// What `aud` must name; `None` = a token has no `aud`.
+    pub audience: Option<String>,
+    /// What `iss` must be; `None` = anything or nothing.
+    pub issuer: Option<String>,
+}
+
+impl DeviceConfig {
+    /// True when a key is named.
+    pub fn has_key(&self) -> bool {
+        self.hs256_secret_file.is_some() || self.public_key_file.is_some()
+    }
+}
+
 /// The settings in force: checked, whole, never changed while running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -116,8 +136,12 @@ pub struct Config {
     pub log: LogConfig,
     /// The checkpoint.
     pub checkpoint: CheckpointConfig,
+    /// Live streams of devices over all cores; one more is refused.
+    pub streams_max: usize,
     /// Apps with settings of their own.
     pub apps: BTreeMap<App, AppConfig>,
+    /// Apps with settings of their own for device tokens.
+    pub devices: BTreeMap<App, DeviceConfig>,
 }
 
 impl Config {
@@ -131,5 +155,10 @@ impl Config {
     /// The settings of an app; one that has none of its own gets the defaults.
     pub fn app(&self, app: &App) -> AppConfig {
         self.apps.get(app).copied().unwrap_or_default()
+    }
+
+    /// The settings of an app for device tokens.
+    pub fn device(&self, app: &App) -> DeviceConfig {
+        self.devices.get(app).cloned().unwrap_or_default()
     }
 }

@@ -174,7 +174,7 @@ fn expected_type(key: &str) -> &'static str {
 }
 
 /// Makes a layer of variables of the environment. Of those that begin with `KIDOKU_`, each must be
-/// a setting, but for the ones that [`is_foreign`] leaves out.
+/// a setting, but for the ones that `is_foreign` leaves out.
 ///
 /// # Errors
 /// When a variable names no setting.

@@ -215,6 +215,19 @@ pub const FIELDS: &[Field] = &[
     connections("http.connections_max", "100000", |config, value| {
         config.http.connections_max = size(value);
     }),
+    Field {
+        key: "http.streams_max",
+        kind: Kind::Integer {
+            min: 1,
+            max: 10_000_000,
+            auto: None,
+            set: |config, value| config.streams_max = size(value),
+        },
+        default: "100000",
+        unit: "streams",
+        doc: "Live streams of devices (server-sent events and WebSockets) over all cores. One more \
+              is refused.",
+    },
     address(
         "admin.listen",
         "127.0.0.1:7402",
@@ -284,6 +297,8 @@ pub struct AppField {
     pub default: &'static str,
     /// What the number counts.
     pub unit: &'static str,
+    /// A value for the example in the default file.
+    pub example: &'static str,
     /// What it does.
     pub doc: &'static str,
 }
@@ -301,6 +316,7 @@ pub const APP_FIELDS: &[AppField] = &[
         range: "numeric, snowflake or opaque",
         default: "numeric",
         unit: "",
+        example: "\"numeric\"",
         doc: "What message ids are: any rising numbers; numbers whose upper bits are a time (one \
               more than 60 s ahead of the clock is refused); or any strings of up to 128 bytes, \
               ordered by arrival.",
@@ -310,7 +326,43 @@ pub const APP_FIELDS: &[AppField] = &[
         range: "0 to 4398046511103",
         default: "none",
         unit: "milliseconds since 1970-01-01 UTC",
+        example: "1420070400000",
         doc: "The time of snowflake 0. Needed with ids = \"snowflake\", refused without. Discord's \
               is 1420070400000, Twitter's 1288834974657.",
+    },
+    AppField {
+        name: "jwt_hs256_secret_file",
+        range: "a path",
+        default: "none",
+        unit: "",
+        example: "\"/etc/kidoku/device.key\"",
+        doc: "File with the secret of device tokens signed with HS256: at least 32 bytes, line ends \
+              at its end left out. App 'default' without any key here uses DATA_DIR/device.key, \
+              made at the first start.",
+    },
+    AppField {
+        name: "jwt_public_key_file",
+        range: "a path",
+        default: "none",
+        unit: "",
+        example: "\"/etc/kidoku/device.pem\"",
+        doc: "PEM file (BEGIN PUBLIC KEY) with the key of device tokens that somebody else signs. \
+              A P-256 key means ES256, an Ed25519 key EdDSA, an RSA key of 2048 bits or more RS256.",
+    },
+    AppField {
+        name: "jwt_audience",
+        range: "a text",
+        default: "none",
+        unit: "",
+        example: "\"kidoku\"",
+        doc: "What `aud` of device tokens must name. Without it a token with `aud` is refused.",
+    },
+    AppField {
+        name: "jwt_issuer",
+        range: "a text",
+        default: "none",
+        unit: "",
+        example: "\"https://id.example\"",
+        doc: "What `iss` of device tokens must be.",
     },
 ];

@@ -317,3 +317,32 @@ fn origins_read_well_in_messages() {
     assert_eq!(Origin::Flag("dev".to_owned()).to_string(), "flag --dev");
     assert_eq!(Origin::Default.to_string(), "built-in default");
 }
+
+#[test]
+fn an_app_says_how_the_tokens_of_its_devices_are_checked() {
+    let config = from_file(
+        "[apps.chat]\njwt_hs256_secret_file = \"a\"\njwt_public_key_file = \"b\"\n\
+         jwt_audience = \"c\"\njwt_issuer = \"d\"\n[apps.mail]\nids = \"opaque\"\n",
+    )
+    .unwrap();
+    let device = config.device(&App::new("chat").unwrap());
+    assert_eq!(device.hs256_secret_file.as_deref(), Some(Path::new("a")));
+    assert_eq!(device.public_key_file.as_deref(), Some(Path::new("b")));
+    assert_eq!(device.audience.as_deref(), Some("c"));
+    assert_eq!(device.issuer.as_deref(), Some("d"));
+    assert!(!config.device(&App::new("mail").unwrap()).has_key());
+    for key in [
+        "jwt_hs256_secret_file",
+        "jwt_public_key_file",
+        "jwt_audience",
+        "jwt_issuer",
+    ] {
+        let error = from_file(&format!("[apps.chat]\n{key} = \"\""))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(key) && error.contains("not empty"),
+            "{error}"
+        );
+    }
+}

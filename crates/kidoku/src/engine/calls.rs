@@ -95,6 +95,11 @@ impl Calls {
         }
     }
 
+    /// The core to which the replies come.
+    pub(crate) fn home(&self) -> ShardId {
+        self.home
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table<Arc<Batch>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

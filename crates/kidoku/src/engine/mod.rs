@@ -16,6 +16,7 @@ pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod storage;
 pub(crate) mod ticket;
+pub(crate) mod watch;
 
 use self::calls::OpenBatch;
 use self::journal::Marker;

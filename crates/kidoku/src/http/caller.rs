@@ -67,7 +67,7 @@ fn grant(parts: &Parts, state: &HttpState) -> Result<Grant, Refused> {
 }
 
 /// The key of `Bearer KEY`; the scheme's case does not matter.
-fn bearer(header: &str) -> Option<&str> {
+pub(super) fn bearer(header: &str) -> Option<&str> {
     let (scheme, key) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }

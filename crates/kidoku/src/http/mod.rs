@@ -1,8 +1,8 @@
-//! The HTTP interface: `/v1` for backends, described by the OpenAPI document that is made from the
-//! handlers themselves.
+//! The HTTP interface: `/v1` for backends and, under `/v1/me`, for devices, described by the OpenAPI
+//! document that is made from the handlers themselves.
 //!
-//! The path of a request: listener, router, [`caller`] (key, app), [`input`] (path, query, body),
-//! one handler of [`route`], the engine, JSON. Every refusal is a [`refused::Refused`], so that no
+//! The path of a request: listener, router, `caller` (key, app), `input` (path, query, body),
+//! one handler of `route`, the engine, JSON. Every refusal is a `refused::Refused`, so that no
 //! answer of another shape leaves, whatever went wrong. Nothing here counts or stores anything.
 
 mod caller;
@@ -14,6 +14,7 @@ mod listener;
 mod openapi;
 mod refused;
 mod route;
+mod streams;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use kidoku_proto::json::problem::Problem;
 use refused::Refused;
 use std::io;
 use std::sync::Arc;
+use streams::Streams;
 
 /// What every handler may use; cheap to clone. One for the process, so that all cores count into
 /// the same metrics.
@@ -47,6 +49,8 @@ pub struct HttpState {
     pub config: Arc<Config>,
     /// What is counted here.
     pub metrics: Arc<HttpMetrics>,
+    /// The live streams that are open.
+    streams: Arc<Streams>,
     /// The OpenAPI document, made once.
     openapi: Arc<str>,
 }
@@ -56,12 +60,14 @@ impl HttpState {
     pub fn new(engine: Engine, keys: Arc<Keys>, config: Arc<Config>) -> Self {
         let document = openapi::document();
         let metrics = Arc::new(HttpMetrics::new(&openapi::operations(&document)));
+        let streams = Arc::new(Streams::new(config.streams_max));
         let openapi = Arc::from(openapi::to_json(&document));
         Self {
             engine,
             keys,
             config,
             metrics,
+            streams,
             openapi,
         }
     }

@@ -4,7 +4,9 @@ use super::caller::APP_HEADER;
 use super::route;
 use kidoku_proto::json::problem::Problem;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    Http, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr,
@@ -12,10 +14,14 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("channels", "Channels: settings, members, retention"),
     ("messages", "Messages: posted, edited, deleted, read"),
     ("users", "Users: acks, read states, totals"),
+    (
+        "devices",
+        "What a device may do for its own user, with the user's token",
+    ),
     ("roles", "Roles: who holds them"),
     ("events", "Everything as a stream of JSON Lines"),
     ("operations", "For those who run the server"),
@@ -23,6 +29,10 @@ const TAGS: [(&str, &str); 6] = [
 
 /// Name of the security scheme.
 const BEARER: &str = "key";
+
+/// Name of the security scheme of devices, and tag of their routes.
+const DEVICE_TOKEN: &str = "token";
+const DEVICES: &str = "devices";
 
 /// The OpenAPI 3.1 document as text, as `/openapi.json` serves it and as it is kept in
 /// `docs/reference/openapi.json`.
@@ -73,6 +83,12 @@ pub(super) fn document() -> OpenApi {
         BEARER,
         SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
     );
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A device's token: `sub` is the user, `app` the app"))
+        .build();
+    components = components.security_scheme(DEVICE_TOKEN, SecurityScheme::Http(token));
     document.components = Some(components.build());
     for item in document.paths.paths.values_mut() {
         for (_, operation) in each(item) {
@@ -116,17 +132,16 @@ fn each(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operati
 
 /// Adds what every operation takes and may answer.
 fn complete(operation: &mut Operation) {
-    let app: Parameter = ParameterBuilder::new()
-        .name(APP_HEADER)
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some("The app, if the key is the root key"))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .build();
-    operation
-        .parameters
-        .get_or_insert_default()
-        .push(app.into());
+    if operation.tags.iter().flatten().any(|tag| tag == DEVICES) {
+        let token = SecurityRequirement::new(DEVICE_TOKEN, Vec::<String>::new());
+        operation.security = Some(vec![token]);
+    } else {
+        let app = app_parameter();
+        operation
+            .parameters
+            .get_or_insert_default()
+            .push(app.into());
+    }
     let problem = Content::new(Some(RefOr::Ref(Ref::from_schema_name(Problem::name()))));
     let refused = ResponseBuilder::new()
         .description("Refused; `code` says what to react to")
@@ -136,4 +151,15 @@ fn complete(operation: &mut Operation) {
         .responses
         .responses
         .insert("default".to_owned(), RefOr::T(refused));
+}
+
+/// The header by which the root key chooses an app; a device has no choice.
+fn app_parameter() -> Parameter {
+    ParameterBuilder::new()
+        .name(APP_HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The app, if the key is the root key"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
 }

@@ -35,6 +35,11 @@ impl From<LineError> for Refused {
 }
 
 impl Refused {
+    /// What is told.
+    pub(super) fn into_problem(self) -> Problem {
+        *self.0
+    }
+
     /// Not well formed.
     pub(super) fn syntax(detail: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Problem::new(Code::Syntax, detail).into()

@@ -59,7 +59,8 @@ fn the_tour_calls_every_route_of_the_openapi_document() {
     let tour = tour();
     let mut missing = Vec::new();
     for (template, methods) in document["paths"].as_object().unwrap() {
-        if !template.starts_with("/v1/") {
+        // Devices have a tour of their own.
+        if !template.starts_with("/v1/") || template.starts_with("/v1/me/") {
             continue;
         }
         for method in methods.as_object().unwrap().keys() {

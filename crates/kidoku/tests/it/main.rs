@@ -9,6 +9,7 @@
 mod bad_input;
 mod chat;
 mod clients;
+mod devices;
 mod generated;
 mod http;
 mod real_chat;

@@ -187,6 +187,7 @@ fn event() -> Event {
     Event {
         user: user("u"),
         rev: Clock(5),
+        all: false,
         channels: vec![(channel("c"), state())],
         badge: Badge::default(),
     }

@@ -4,6 +4,7 @@ mod channel;
 mod check;
 mod events;
 mod export;
+mod me;
 mod message;
 mod parts;
 mod people;
@@ -38,4 +39,11 @@ pub(super) fn all() -> OpenApiRouter<HttpState> {
         .routes(routes!(people::roles))
         .routes(routes!(events::post, export::get))
         .routes(routes!(check::post))
+        .routes(routes!(me::state))
+        .routes(routes!(me::badge))
+        .routes(routes!(me::ack))
+        .routes(routes!(me::unread))
+        .routes(routes!(me::mute))
+        .routes(routes!(me::stream))
+        .routes(routes!(me::ws))
 }

@@ -61,8 +61,29 @@ fn the_document_is_openapi_3_1_and_describes_every_route_of_the_table() {
         "POST /v1/events",
         "GET /v1/events",
         "POST /v1/check",
+        "GET /v1/me/state",
+        "GET /v1/me/badge",
+        "POST /v1/me/ack",
+        "POST /v1/me/unread",
+        "PUT /v1/me/channels/{channel}/mute",
+        "GET /v1/me/stream",
+        "GET /v1/me/ws",
     ];
     assert_eq!(routes, expected.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn routes_of_devices_take_the_device_token_and_no_other_route_does() {
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        for operation in item.as_object().unwrap().values() {
+            let own = path.starts_with("/v1/me/");
+            assert_eq!(operation["tags"][0] == "devices", own, "{path}");
+            assert_eq!(operation["security"][0]["token"].is_array(), own, "{path}");
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let mut names = parameters.map(|parameter| &parameter["name"]);
+            assert_eq!(names.any(|name| name == "kidoku-app"), !own, "{path}");
+        }
+    }
 }
 
 #[test]

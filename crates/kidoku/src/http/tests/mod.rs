@@ -2,20 +2,25 @@
 
 mod access;
 mod decode;
+mod devices;
 mod document;
 mod events;
+mod live;
 mod routes;
 
 use super::{HttpState, router};
-use crate::auth::{AuthMode, KeyRecord, Keys, Lock, Table, create_root_if_missing, read_root_key};
+use crate::auth::{
+    AuthMode, DeviceKeys, KeyRecord, Keys, Lock, Table, create_device_key_if_missing,
+    create_root_if_missing, device_key_path, now, read_root_key,
+};
 use crate::cmd::scratch::Scratch;
-use crate::config::{AppConfig, Config, Durability, IdMode};
+use crate::config::{AppConfig, Config, DeviceConfig, Durability, IdMode};
 use crate::server::{Running, start};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use kidoku_core::clock::Millis;
-use kidoku_core::id::App;
+use kidoku_core::id::{App, UserKey};
 use serde_json::Value;
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -26,7 +31,7 @@ struct Server {
     state: HttpState,
     /// The root key, and the key of app `chat`.
     keys: Option<(String, String)>,
-    _running: Running,
+    running: Running,
     _scratch: Scratch,
 }
 
@@ -108,7 +113,15 @@ impl Server {
             let root = read_root_key(scratch.path()).unwrap();
             (root.unwrap().as_str().to_owned(), text.as_str().to_owned())
         });
-        let known = Arc::new(Keys::open_dir(scratch.path(), mode).unwrap());
+        create_device_key_if_missing(scratch.path()).unwrap();
+        let device = DeviceConfig {
+            hs256_secret_file: Some(device_key_path(scratch.path())),
+            ..DeviceConfig::default()
+        };
+        config.devices.insert(App::new("mail").unwrap(), device);
+        let devices = DeviceKeys::load(&config).unwrap();
+        let known = Keys::open_dir(scratch.path(), mode).unwrap();
+        let known = Arc::new(known.with_device_keys(devices));
         let running = start(config.clone(), Arc::clone(&known)).unwrap();
         let state = HttpState::new(running.engine().clone(), known, Arc::new(config));
         let router = router(state.clone());
@@ -116,7 +129,7 @@ impl Server {
             router,
             state,
             keys,
-            _running: running,
+            running,
             _scratch: scratch,
         }
     }
@@ -156,5 +169,12 @@ impl Server {
 
     async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, &[], "").await
+    }
+
+    /// A device's token for a user of app `default` or `mail`.
+    fn token(&self, app: &str, user: &str, lifetime_s: u64) -> String {
+        let user = UserKey::new(&App::new(app).unwrap(), user).unwrap();
+        let keys = DeviceKeys::load(&self.state.config).unwrap();
+        keys.issue(&user, lifetime_s, now()).unwrap().unwrap()
     }
 }
