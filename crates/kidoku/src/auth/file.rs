@@ -6,9 +6,9 @@ use kidoku_core::clock::Millis;
 use kidoku_core::id::App;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -255,7 +255,7 @@ impl Lock {
             path: path.clone(),
             error,
         };
-        fs::create_dir_all(dir).map_err(io)?;
+        make_private_dir(dir).map_err(io)?;
         let mut options = OpenOptions::new();
         let file = options
             .create(true)
@@ -312,4 +312,10 @@ pub fn read_root_key(dir: &Path) -> Result<Option<String>, KeysError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(KeysError::Io { path, error }),
     }
+}
+
+/// Makes a directory, and those above it, that only its owner may enter: log and store hold names.
+/// One that is there stays as it is.
+pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

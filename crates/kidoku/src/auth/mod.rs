@@ -16,6 +16,7 @@ pub use device::{
     DeviceGrant, DeviceKeys, DeviceKeysError, TokenRefused, create_device_key_if_missing,
     device_key_path, unverified,
 };
+pub(crate) use file::make_private_dir;
 pub use file::{KeyRecord, Lock, Table, read_root_key};
 pub use secret::KeyText;
 

@@ -72,7 +72,7 @@ fn keys(config: &Config) -> Result<Keys, CmdError> {
 fn backend_keys(config: &Config) -> Result<Keys, CmdError> {
     let dir = &config.data_dir;
     if config.dev {
-        fs::create_dir_all(dir).map_err(|error| CmdError::file(dir, &error))?;
+        auth::make_private_dir(dir).map_err(|error| CmdError::file(dir, &error))?;
         return Ok(Keys::open_dir(dir, AuthMode::Dev)?);
     }
     auth::create_root_if_missing(dir)?;

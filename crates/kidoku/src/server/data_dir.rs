@@ -1,9 +1,9 @@
 //! The data directory: made for the owner only, used by one server at a time.
 
 use super::{Addresses, StorageFault};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use crate::auth::make_private_dir;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Held locked while a server runs; the system lets go of it when the process ends in any way.
@@ -25,11 +25,7 @@ impl DataDir {
             let path = path.to_path_buf();
             move |error| StorageFault::Directory { path, error }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(fault(path))?;
+        make_private_dir(path).map_err(fault(path))?;
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new()
             .create(true)

@@ -1,8 +1,9 @@
 //! What stays after a stop, a kill, and what a start refuses.
 
-use crate::server::{Server, TempDir, said, serve_command};
+use crate::server::{PATIENCE, Server, TempDir, said, serve_command};
 use crate::wire::{Client, Value, encode};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::thread;
@@ -271,4 +272,23 @@ fn a_first_start_makes_a_root_key_that_only_its_owner_may_read() {
     assert_eq!(server.stop().code(), Some(0));
     let _again = Server::on(dir.path(), &[]);
     assert_eq!(std::fs::read_to_string(dir.file("root.key")).unwrap(), key);
+}
+
+#[test]
+fn a_data_directory_that_the_server_makes_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = TempDir::new();
+    for (name, flags) in [("plain", &[][..]), ("dev", &["--dev"][..])] {
+        let dir = parent.file(name);
+        let said = File::create(parent.file("said")).unwrap();
+        let mut child = serve_command(&dir, flags).stdout(said).spawn().unwrap();
+        let begun = Instant::now();
+        while !dir.join("addresses.json").exists() && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mode = std::fs::metadata(&dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{name}");
+    }
 }
