@@ -6,6 +6,7 @@
     reason = "a developer command talks to the terminal"
 )]
 
+mod gates;
 mod perf;
 mod program;
 mod setup;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   test          install what the tests need, then run every check and every test
   ci            the same, under the name continuous integration uses
   setup         only install what the tests need
+  gates [NAME]  only the gates: crashes, faults, floods, conformance (part of `test`)
   tidy          only the checks of layout and style (part of `test`)
   gen           write the generated files again (docs/reference, transcripts)
   perf [quick]  measure and write docs/performance.md
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["test" | "ci"] => suite::run(),
         ["setup"] => setup::run(),
+        ["gates", names @ ..] => gates::run(names),
         ["tidy"] => program::cargo(&["test", "--package", "xtask"]),
         ["gen"] => suite::generate(),
         ["perf"] => perf::run(perf::Size::Full),

@@ -1,5 +1,6 @@
 //! Every check and every test, with the numbers at the end.
 
+use crate::gates;
 use crate::program::{self, cargo_path, command};
 use crate::setup;
 use std::time::Instant;
@@ -64,6 +65,10 @@ pub(crate) fn run() -> Result<(), String> {
     ]));
     test(&mut tally);
     tally.check(document());
+    tally.check(gates::build());
+    for gate in gates::GATES {
+        tally.check(gate.run());
+    }
     println!(
         "\nall checks and tests: {:.0} s",
         begun.elapsed().as_secs_f64()

@@ -1,10 +1,10 @@
 //! What is not well formed, too large or too deep: a clear error, everybody else goes on, nothing
 //! accepted is lost, memory does not grow.
 
-use crate::server::{Server, TempDir, kidoku};
-use crate::web::Web;
-use crate::wire::{Client, Value, encode};
 use flate2::{Compression, write::GzEncoder};
+use kidoku_torture::server::{Server, TempDir, kidoku};
+use kidoku_torture::web::Web;
+use kidoku_torture::wire::{Client, Value, encode};
 use serde_json::json;
 use std::io::Write;
 

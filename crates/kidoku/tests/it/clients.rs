@@ -1,7 +1,7 @@
 //! One scenario, run by the client libraries people use, as they are.
 
 use crate::chat::{in_ci, repository};
-use crate::server::{PATIENCE, Server};
+use kidoku_torture::server::{PATIENCE, Server};
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;

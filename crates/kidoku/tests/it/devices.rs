@@ -1,8 +1,8 @@
 //! Devices with the real binary: keys made at the first start, tokens from the command line, and
 //! every route that only asks and answers. Live streams are tested beside the code.
 
-use crate::server::{Server, TempDir, kidoku, run};
-use crate::web::Web;
+use kidoku_torture::server::{Server, TempDir, kidoku, run};
+use kidoku_torture::web::Web;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -40,7 +40,7 @@ fn the_command_reference_is_what_the_table_says() {
 
 #[test]
 fn the_configuration_reference_is_what_the_settings_say() {
-    let made = crate::server::run(&["config", "doc"]).stdout;
+    let made = kidoku_torture::server::run(&["config", "doc"]).stdout;
     compare(
         &repository().join("docs/reference/config.md"),
         &String::from_utf8(made).unwrap(),

@@ -1,8 +1,8 @@
 //! HTTP over real sockets: every route, problems, ETags, keys, apps.
 
-use crate::server::{Server, TempDir, run};
-use crate::web::Web;
 use flate2::{Compression, write::GzEncoder};
+use kidoku_torture::server::{Server, TempDir, run};
+use kidoku_torture::web::Web;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -231,7 +231,7 @@ fn a_key_opens_its_own_app_and_no_other_until_it_is_revoked() {
     let begun = std::time::Instant::now();
     while red_web.get("/v1/users/ada/badge").status == 401 {
         assert!(
-            begun.elapsed() < crate::server::PATIENCE,
+            begun.elapsed() < kidoku_torture::server::PATIENCE,
             "the new key is never taken"
         );
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -263,7 +263,7 @@ fn a_key_opens_its_own_app_and_no_other_until_it_is_revoked() {
     let begun = std::time::Instant::now();
     while red_web.get("/v1/users/ada/badge").status != 401 {
         assert!(
-            begun.elapsed() < crate::server::PATIENCE,
+            begun.elapsed() < kidoku_torture::server::PATIENCE,
             "the revoked key is still taken"
         );
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -16,7 +16,4 @@ mod real_chat;
 mod resp;
 mod restart;
 mod semantics;
-mod server;
 mod transcripts;
-mod web;
-mod wire;

@@ -2,9 +2,9 @@
 //! through restarts, a kill, an export, and when everything is said twice.
 
 use crate::chat::{CHAT, command};
-use crate::server::{Server, TempDir, run};
-use crate::web::{Web, escape};
 use flate2::{Compression, write::GzEncoder};
+use kidoku_torture::server::{Server, TempDir, run};
+use kidoku_torture::web::{Web, escape};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -193,7 +193,7 @@ fn said_as_commands_it_is_exact_also_when_the_server_is_killed_right_after() {
     let replies = server.client().pipeline(&commands);
     let errors: Vec<_> = replies
         .iter()
-        .filter(|reply| !matches!(reply, crate::wire::Value::Int(_)))
+        .filter(|reply| !matches!(reply, kidoku_torture::wire::Value::Int(_)))
         .collect();
     assert!(errors.is_empty(), "{:?}", &errors[..errors.len().min(5)]);
     server.kill();

@@ -1,8 +1,8 @@
 //! RESP over real sockets: what is not one command and one reply.
 
 use crate::chat::in_ci;
-use crate::server::Server;
-use crate::wire::{Client, Value, encode};
+use kidoku_torture::server::Server;
+use kidoku_torture::wire::{Client, Value, encode};
 use std::process::{Command, Output};
 
 #[test]

@@ -1,7 +1,7 @@
 //! What stays after a stop, a kill, and what a start refuses.
 
-use crate::server::{PATIENCE, Server, TempDir, said, serve_command};
-use crate::wire::{Client, Value, encode};
+use kidoku_torture::server::{PATIENCE, Server, TempDir, said, serve_command};
+use kidoku_torture::wire::{Client, Value, encode};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
@@ -165,7 +165,7 @@ fn refused(dir: &TempDir, args: &[&str]) -> (Option<i32>, String) {
         .unwrap();
     let begun = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if begun.elapsed() > crate::server::PATIENCE {
+        if begun.elapsed() > kidoku_torture::server::PATIENCE {
             child.kill().unwrap();
         }
         thread::sleep(Duration::from_millis(5));
@@ -231,7 +231,7 @@ fn a_data_directory_that_can_not_be_used_is_exit_code_74() {
     let dir = TempDir::new();
     let file = dir.file("taken");
     std::fs::write(&file, "a file where the directory should be").unwrap();
-    let mut command = crate::server::kidoku(&["serve", "--dev", "--data-dir"]);
+    let mut command = kidoku_torture::server::kidoku(&["serve", "--dev", "--data-dir"]);
     command.arg(&file).args([
         "--resp-listen",
         "127.0.0.1:0",

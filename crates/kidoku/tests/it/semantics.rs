@@ -1,7 +1,7 @@
 //! What the numbers mean, seen from outside: one test for each rule a user would trip over.
 
-use crate::server::Server;
-use crate::wire::{Client, Value};
+use kidoku_torture::server::Server;
+use kidoku_torture::wire::{Client, Value};
 
 /// Says each line and expects its reply to be no error.
 fn told(client: &mut Client, lines: &[&str]) {
@@ -449,7 +449,7 @@ fn a_watcher_is_told_absolute_numbers_with_a_rising_revision() {
 
 #[test]
 fn opaque_ids_are_ordered_by_arrival_and_given_back_as_they_came() {
-    let dir = crate::server::TempDir::new();
+    let dir = kidoku_torture::server::TempDir::new();
     let file = dir.file("kidoku.toml");
     std::fs::write(&file, "[apps.default]\nids = \"opaque\"\n").unwrap();
     let server = Server::with(&["--dev", "--config", file.to_str().unwrap()]);
@@ -487,7 +487,7 @@ fn opaque_ids_are_ordered_by_arrival_and_given_back_as_they_came() {
 
 #[test]
 fn a_snowflake_far_ahead_of_the_clock_is_refused() {
-    let dir = crate::server::TempDir::new();
+    let dir = kidoku_torture::server::TempDir::new();
     let file = dir.file("kidoku.toml");
     let text = "[apps.default]\nids = \"snowflake\"\nsnowflake_epoch_ms = 1420070400000\n";
     std::fs::write(&file, text).unwrap();

@@ -5,8 +5,8 @@
 //! records only the type of the reply, for what differs between runs.
 
 use crate::generated::compare;
-use crate::server::Server;
-use crate::wire::Client;
+use kidoku_torture::server::Server;
+use kidoku_torture::wire::Client;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

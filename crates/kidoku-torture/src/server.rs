@@ -10,14 +10,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a machine that does much else.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A directory that is removed with its value.
 #[derive(Debug)]
-pub(crate) struct TempDir(PathBuf);
+pub struct TempDir(PathBuf);
 
 impl TempDir {
-    pub(crate) fn new() -> Self {
+    /// A fresh one among the temporary files.
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("kidoku-it-{}-{number}", std::process::id()));
@@ -25,11 +26,13 @@ impl TempDir {
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -41,9 +44,22 @@ impl Drop for TempDir {
     }
 }
 
+/// The server's binary: the one built beside the program that runs.
+pub fn binary() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let dir = here.parent().unwrap();
+    // A test program lies one folder deeper.
+    let dir = if dir.ends_with("deps") {
+        dir.parent().unwrap()
+    } else {
+        dir
+    };
+    dir.join("kidoku")
+}
+
 /// The `kidoku` binary with arguments, its environment free of settings.
-pub(crate) fn kidoku(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kidoku"));
+pub fn kidoku(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("KIDOKU_") {
@@ -54,7 +70,7 @@ pub(crate) fn kidoku(args: &[&str]) -> Command {
 }
 
 /// Runs a subcommand to its end and says what it printed if it failed.
-pub(crate) fn run(args: &[&str]) -> Output {
+pub fn run(args: &[&str]) -> Output {
     let output = kidoku(args).output().unwrap();
     assert!(
         output.status.success(),
@@ -68,7 +84,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 /// A running `kidoku serve`; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     dir: PathBuf,
     own_dir: Option<TempDir>,
@@ -79,12 +95,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// With `--dev`, two cores and a fresh data directory.
-    pub(crate) fn dev() -> Self {
+    pub fn dev() -> Self {
         Self::with(&["--dev"])
     }
 
     /// With these arguments and a fresh data directory.
-    pub(crate) fn with(args: &[&str]) -> Self {
+    pub fn with(args: &[&str]) -> Self {
         let dir = TempDir::new();
         let mut server = Self::on(dir.path(), args);
         server.own_dir = Some(dir);
@@ -92,7 +108,7 @@ impl Server {
     }
 
     /// On a data directory that outlives the server.
-    pub(crate) fn on(dir: &Path, args: &[&str]) -> Self {
+    pub fn on(dir: &Path, args: &[&str]) -> Self {
         let addresses = dir.join("addresses.json");
         if addresses.exists() {
             fs::remove_file(&addresses).unwrap();
@@ -132,35 +148,40 @@ impl Server {
         }
     }
 
-    pub(crate) fn resp_address(&self) -> SocketAddr {
+    /// Where it takes RESP.
+    pub fn resp_address(&self) -> SocketAddr {
         self.resp
     }
 
-    pub(crate) fn http_address(&self) -> SocketAddr {
+    /// Where it takes HTTP.
+    pub fn http_address(&self) -> SocketAddr {
         self.http
     }
 
-    pub(crate) fn admin_address(&self) -> SocketAddr {
+    /// Where health and metrics are.
+    pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
-    pub(crate) fn dir(&self) -> &Path {
+    /// Its data directory.
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A RESP3 connection.
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         let mut client = Client::connect(self.resp);
         client.command(&["HELLO", "3"]);
         client
     }
 
     /// Bytes of memory the process has in use.
-    pub(crate) fn resident_bytes(&self) -> u64 {
+    pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status
             .lines()
@@ -175,7 +196,7 @@ impl Server {
     }
 
     /// Asks it to stop and waits; the data directory stays for the caller.
-    pub(crate) fn stop(&mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         let pid = self.pid().to_string();
         assert!(
             Command::new("kill")
@@ -199,7 +220,7 @@ impl Server {
     }
 
     /// `kill -9`: no chance to write anything more.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -214,7 +235,7 @@ impl Drop for Server {
 }
 
 /// `kidoku serve` on free ports.
-pub(crate) fn serve_command(dir: &Path, args: &[&str]) -> Command {
+pub fn serve_command(dir: &Path, args: &[&str]) -> Command {
     let mut command = kidoku(&["serve", "--data-dir", dir.to_str().unwrap()]);
     for listen in [
         "--resp-listen",
@@ -234,6 +255,6 @@ pub(crate) fn serve_command(dir: &Path, args: &[&str]) -> Command {
 }
 
 /// What a server in `dir` printed.
-pub(crate) fn said(dir: &Path) -> String {
+pub fn said(dir: &Path) -> String {
     fs::read_to_string(dir.join("serve.out")).unwrap_or_default()
 }

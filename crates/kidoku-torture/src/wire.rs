@@ -8,23 +8,34 @@ use std::thread;
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// `+`
     Simple(String),
+    /// `-` or `!`
     Error(String),
+    /// `:`
     Int(i64),
+    /// `$`
     Bulk(String),
+    /// `_`, `$-1` or `*-1`
     Null,
+    /// `#`
     Bool(bool),
+    /// `,`, as it was written
     Double(String),
+    /// `*`
     Array(Vec<Value>),
+    /// `~`
     Set(Vec<Value>),
+    /// `%`
     Map(Vec<(Value, Value)>),
+    /// `>`
     Push(Vec<Value>),
 }
 
 impl Value {
     /// The value of a key of a map, or of a flat array of pairs.
-    pub(crate) fn get(&self, key: &str) -> &Value {
+    pub fn get(&self, key: &str) -> &Value {
         let found = match self {
             Self::Map(pairs) => pairs.iter().find(|(k, _)| k.text() == key).map(|(_, v)| v),
             Self::Array(items) => items
@@ -37,7 +48,7 @@ impl Value {
     }
 
     /// The text of a string or number.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             Self::Simple(text) | Self::Error(text) | Self::Bulk(text) | Self::Double(text) => {
                 text.clone()
@@ -50,14 +61,14 @@ impl Value {
     }
 
     /// The number of an integer or of digits.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.text()
             .parse()
             .unwrap_or_else(|_| panic!("no number: {self:?}"))
     }
 
     /// The items of an array or push frame.
-    pub(crate) fn items(&self) -> &[Value] {
+    pub fn items(&self) -> &[Value] {
         match self {
             Self::Array(items) | Self::Set(items) | Self::Push(items) => items,
             other => panic!("no items: {other:?}"),
@@ -65,19 +76,19 @@ impl Value {
     }
 
     /// True for yes, however it is said.
-    pub(crate) fn is_true(&self) -> bool {
+    pub fn is_true(&self) -> bool {
         matches!(self, Self::Bool(true) | Self::Int(1)) || matches!(self, Self::Bulk(t) if t == "1")
     }
 }
 
 /// A connection.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     reader: BufReader<TcpStream>,
 }
 
 /// The bytes of a command as every client sends it.
-pub(crate) fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
+pub fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         let word = word.as_ref();
@@ -89,7 +100,8 @@ pub(crate) fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
 }
 
 impl Client {
-    pub(crate) fn connect(address: SocketAddr) -> Self {
+    /// Connects, and waits for replies no longer than anything may take.
+    pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -100,23 +112,23 @@ impl Client {
     }
 
     /// Sends bytes as they are; a server that hung up is found when reading.
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         drop(self.reader.get_mut().write_all(bytes));
     }
 
     /// Sends one command and reads its reply.
-    pub(crate) fn command<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Value {
+    pub fn command<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Value {
         self.send(&encode(words));
         self.receive()
     }
 
     /// The same, from words with a space between.
-    pub(crate) fn say(&mut self, line: &str) -> Value {
+    pub fn say(&mut self, line: &str) -> Value {
         self.command(&line.split(' ').collect::<Vec<_>>())
     }
 
     /// Sends all commands while reading the replies.
-    pub(crate) fn pipeline(&mut self, commands: &[Vec<String>]) -> Vec<Value> {
+    pub fn pipeline(&mut self, commands: &[Vec<String>]) -> Vec<Value> {
         let mut writer = self.reader.get_ref().try_clone().unwrap();
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -133,12 +145,12 @@ impl Client {
     }
 
     /// One reply; panics when the connection ends.
-    pub(crate) fn receive(&mut self) -> Value {
+    pub fn receive(&mut self) -> Value {
         self.try_receive().expect("the server hung up")
     }
 
     /// One reply, or `None` at the end of the connection.
-    pub(crate) fn try_receive(&mut self) -> Option<Value> {
+    pub fn try_receive(&mut self) -> Option<Value> {
         let line = self.line()?;
         let (kind, rest) = line.split_at_checked(1)?;
         let value = match kind {
@@ -168,7 +180,7 @@ impl Client {
     }
 
     /// Everything until the server hangs up.
-    pub(crate) fn drain(&mut self) -> Vec<u8> {
+    pub fn drain(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A reset is an end too.
         drop(self.reader.read_to_end(&mut bytes));
@@ -176,7 +188,7 @@ impl Client {
     }
 
     /// The bytes of one reply, as they came.
-    pub(crate) fn raw<W: AsRef<[u8]>>(&mut self, words: &[W]) -> String {
+    pub fn raw<W: AsRef<[u8]>>(&mut self, words: &[W]) -> String {
         self.send(&encode(words));
         let mut out = String::new();
         self.raw_reply(&mut out);

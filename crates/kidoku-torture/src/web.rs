@@ -8,15 +8,17 @@ use std::net::{SocketAddr, TcpStream};
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
     headers: Vec<(String, String)>,
-    pub(crate) body: String,
+    /// The body as text.
+    pub body: String,
 }
 
 impl Answer {
     /// A header by its name in lower case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(key, _)| key == name)
@@ -24,13 +26,13 @@ impl Answer {
     }
 
     /// The body as JSON.
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|e| panic!("{e}: {} {:?}", self.status, self.body))
     }
 
     /// The body as JSON, of an answer that must be a success.
-    pub(crate) fn ok(&self) -> Value {
+    pub fn ok(&self) -> Value {
         assert!(
             (200..300).contains(&self.status),
             "{} {}",
@@ -45,7 +47,7 @@ impl Answer {
     }
 
     /// The code of a problem document, whose form is checked on the way.
-    pub(crate) fn problem(&self) -> String {
+    pub fn problem(&self) -> String {
         assert!(self.status >= 400, "{} {}", self.status, self.body);
         let kind = self.header("content-type").unwrap_or_default();
         assert!(
@@ -65,13 +67,14 @@ impl Answer {
 
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
-pub(crate) struct Web {
+pub struct Web {
     address: SocketAddr,
     headers: Vec<(String, String)>,
 }
 
 impl Web {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// For the server at this address.
+    pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
             headers: Vec::new(),
@@ -79,7 +82,7 @@ impl Web {
     }
 
     /// The same with one more header.
-    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+    pub fn with(&self, name: &str, value: &str) -> Self {
         let mut headers = self.headers.clone();
         headers.push((name.to_owned(), value.to_owned()));
         Self {
@@ -89,20 +92,22 @@ impl Web {
     }
 
     /// The same with a key.
-    pub(crate) fn bearer(&self, key: &str) -> Self {
+    pub fn bearer(&self, key: &str) -> Self {
         self.with("authorization", &format!("Bearer {key}"))
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    /// `GET`.
+    pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, b"")
     }
 
-    pub(crate) fn delete(&self, path: &str) -> Answer {
+    /// `DELETE`.
+    pub fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, b"")
     }
 
     /// Sends JSON.
-    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.with("content-type", "application/json").send(
             method,
             path,
@@ -110,18 +115,19 @@ impl Web {
         )
     }
 
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+    /// `POST` of a JSON body.
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.call("POST", path, body)
     }
 
     /// Sends JSON Lines.
-    pub(crate) fn events(&self, lines: &[u8]) -> Answer {
+    pub fn events(&self, lines: &[u8]) -> Answer {
         self.with("content-type", "application/x-ndjson")
             .send("POST", "/v1/events", lines)
     }
 
     /// Sends anything; the answer is read also when the server does not take the whole body.
-    pub(crate) fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: kidoku\r\nconnection: close\r\n");
@@ -197,7 +203,7 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A name as a part of a path.
-pub(crate) fn escape(name: &str) -> String {
+pub fn escape(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

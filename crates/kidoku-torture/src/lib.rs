@@ -1,0 +1,14 @@
+//! Drives the real server from outside, as users, crashes, failing disks and attackers do. Knows no
+//! other crate of ours, so that a mistake in the server can not hide in its tester.
+//!
+//! - [`server`]: a server process of one's own; [`wire`] and [`web`]: clients for it.
+//! - One module for each kind of torture; the program `kidoku-torture` runs them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a driver that can not go on has failed, and says where"
+)]
+
+pub mod options;
+pub mod server;
+pub mod web;
+pub mod wire;

@@ -1,0 +1,46 @@
+//! `kidoku-torture NAME [--option value ...]`: one torture of the server built beside it. Prints
+//! what it did and found; ends with 0 when every promise was kept.
+#![expect(
+    clippy::print_stdout,
+    reason = "a developer command talks to the terminal"
+)]
+
+use kidoku_torture::options::Options;
+use std::process::ExitCode;
+
+/// One torture: its name, what it does, and how to run it.
+struct Torture {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Options) -> Result<String, String>,
+}
+
+const TORTURES: &[Torture] = &[];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((torture, rest)) = args.split_first().and_then(|(name, rest)| {
+        let found = TORTURES.iter().find(|torture| torture.name == name);
+        found.map(|torture| (torture, rest))
+    }) else {
+        println!("usage: kidoku-torture NAME [--option value ...]\n");
+        for torture in TORTURES {
+            println!("  {:12} {}", torture.name, torture.about);
+        }
+        return ExitCode::FAILURE;
+    };
+    let outcome = Options::parse(rest).and_then(|mut options| {
+        let summary = (torture.run)(&mut options)?;
+        options.finish().map(|()| summary)
+    });
+    match outcome {
+        Ok(summary) => {
+            println!("{}: {summary}", torture.name);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("{}: FAILED: {why}", torture.name);
+            ExitCode::FAILURE
+        }
+    }
+}
