@@ -5,10 +5,14 @@
 //! - One module for each kind of torture; the program `kidoku-torture` runs them.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     reason = "a driver that can not go on has failed, and says where"
 )]
 
+pub mod kill;
+pub mod load;
 pub mod options;
+pub mod random;
 pub mod server;
 pub mod web;
 pub mod wire;

@@ -15,7 +15,11 @@ struct Torture {
     run: fn(&mut Options) -> Result<String, String>,
 }
 
-const TORTURES: &[Torture] = &[];
+const TORTURES: &[Torture] = &[Torture {
+    name: "kill",
+    about: "kill -9 under load, again and again: --cycles --seed --lanes",
+    run: kidoku_torture::kill::run,
+}];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

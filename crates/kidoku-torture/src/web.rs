@@ -128,7 +128,12 @@ impl Web {
 
     /// Sends anything; the answer is read also when the server does not take the whole body.
     pub fn send(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-        let stream = TcpStream::connect(self.address).unwrap();
+        self.try_send(method, path, body).expect("an HTTP answer")
+    }
+
+    /// The same, `None` when nobody listens or the head of the answer does not come.
+    pub fn try_send(&self, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
+        let stream = TcpStream::connect(self.address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: kidoku\r\nconnection: close\r\n");
         for (name, value) in &self.headers {
@@ -150,14 +155,11 @@ impl Web {
     }
 }
 
-fn read_answer(mut stream: TcpStream) -> Answer {
+fn read_answer(mut stream: TcpStream) -> Option<Answer> {
     let mut bytes = Vec::new();
     // A reset after the answer is an end too.
     drop(stream.read_to_end(&mut bytes));
-    let end = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .expect("an HTTP head");
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines
@@ -181,11 +183,11 @@ fn read_answer(mut stream: TcpStream) -> Answer {
     } else {
         rest.to_vec()
     };
-    Answer {
+    Some(Answer {
         status,
         headers,
         body: String::from_utf8(body).unwrap(),
-    }
+    })
 }
 
 fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
@@ -196,8 +198,12 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
         if size == 0 {
             break;
         }
+        let Some(rest) = bytes.get(end + 2 + size + 2..) else {
+            // The server died in the middle of its answer.
+            break;
+        };
         body.extend(&bytes[end + 2..end + 2 + size]);
-        bytes = &bytes[end + 2 + size + 2..];
+        bytes = rest;
     }
     body
 }

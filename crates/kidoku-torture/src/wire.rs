@@ -102,7 +102,15 @@ pub fn encode<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
 impl Client {
     /// Connects, and waits for replies no longer than anything may take.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap())
+    }
+
+    /// The same, `None` when nobody listens.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        TcpStream::connect(address).ok().map(Self::on)
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -216,6 +224,8 @@ impl Client {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
             Ok(0) => None,
+            // The server died in the middle of a reply.
+            Ok(_) if !line.ends_with('\n') => None,
             Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
             Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => None,
             Err(why) => panic!("no reply: {why}"),
