@@ -18,6 +18,7 @@ mod error;
 mod fake_disk;
 mod format;
 mod fs_disk;
+mod gate;
 mod log;
 pub mod queue;
 mod recovery;
@@ -30,6 +31,7 @@ pub use disk::{Disk, SegmentFile};
 pub use error::{GroupError, LogError};
 pub use format::{GROUP_BYTES_MAX, RECORD_BYTES_MAX};
 pub use fs_disk::{FsDisk, FsFile};
+pub use gate::{Verdict, View};
 pub use log::{Durability, Log, LogOptions};
 pub use queue::{
     Appender, Batch, BatchState, Committer, QueueError, QueueOptions, QueueStats, Sink, Writer,

@@ -113,6 +113,7 @@ impl Cluster {
                     memory_bytes_max: self.config.memory_bytes_max,
                     fresh,
                     clock_seen,
+                    clock_owner: id,
                 })
             })
             .collect();

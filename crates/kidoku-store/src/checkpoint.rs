@@ -9,6 +9,7 @@
 //! Dropping a [`Checkpoint`] stops without writing, like a crash: the log still has everything.
 
 mod merge;
+mod steps;
 mod threads;
 
 use crate::flush::stored_clock;
@@ -22,6 +23,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+pub use steps::{FlushStep, Steps};
 use threads::{Job, Shared, Stop};
 
 /// How the checkpoint is set up.

@@ -21,7 +21,7 @@ mod scan;
 mod tests;
 pub mod value;
 
-pub use checkpoint::{Batch, Checkpoint, CheckpointOptions, CheckpointStatus};
+pub use checkpoint::{Batch, Checkpoint, CheckpointOptions, CheckpointStatus, FlushStep, Steps};
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use error::StoreError;
 pub use flush::{Flushed, flush};

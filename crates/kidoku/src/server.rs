@@ -265,6 +265,7 @@ impl Running {
                 memory_bytes_max: config.memory_bytes / usize::from(config.cores.max(1)),
                 fresh,
                 clock_seen: Clock(clock),
+                clock_owner: id,
             };
             let services = services(parts.clone(), resp, http, admin.take());
             let core = runtime::start(Arc::clone(&self.shared), shard, services)

@@ -60,6 +60,8 @@ pub struct ShardConfig {
     pub fresh: bool,
     /// The highest clock found in store and log: later clocks are above it.
     pub clock_seen: Clock,
+    /// Whose number its clocks carry: another one for every shard of every owner of the same data.
+    pub clock_owner: ShardId,
 }
 
 /// Plain counters and gauges of one shard, read when metrics are scraped.
@@ -164,7 +166,7 @@ pub struct Shard {
 impl Shard {
     /// An empty shard.
     pub fn new(config: ShardConfig) -> Self {
-        let mut clock = ClockSource::new(config.id);
+        let mut clock = ClockSource::new(config.clock_owner);
         clock.observe(config.clock_seen);
         Self {
             clock,

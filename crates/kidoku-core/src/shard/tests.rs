@@ -15,6 +15,7 @@ fn shard() -> Shard {
         memory_bytes_max: usize::MAX,
         fresh: true,
         clock_seen: Clock::NEVER,
+        clock_owner: ShardId(0),
     })
 }
 
@@ -175,6 +176,7 @@ fn a_state_over_200_channels_costs_one_message_to_another_core() {
             Shard::new(ShardConfig {
                 id,
                 placement,
+                clock_owner: id,
                 ..shard().config
             })
         })

@@ -4,6 +4,7 @@
 //! Lock order: this one is never taken while the lock inside [`Layers`] is held.
 
 use super::merge::merge_batch;
+use super::steps::FlushStep;
 use super::{
     Batch, CheckpointOptions, CheckpointStatus, FlushReply, LoadReply, OnFlushed, ScanReply,
 };
@@ -82,6 +83,15 @@ struct State {
     status: CheckpointStatus,
 }
 
+impl State {
+    fn push(&mut self, batch: Batch) {
+        self.batches += 1;
+        self.queued_bytes += batch.bytes.len();
+        self.queued_cost += cost(&batch);
+        self.queue.push_back(batch);
+    }
+}
+
 pub(super) struct Shared {
     pub(super) layers: Layers,
     options: CheckpointOptions,
@@ -129,10 +139,7 @@ impl Shared {
         if state.stop.is_some() {
             return Err(StoreError::Closed);
         }
-        state.batches += 1;
-        state.queued_bytes += batch.bytes.len();
-        state.queued_cost += cost(&batch);
-        state.queue.push_back(batch);
+        state.push(batch);
         drop(state);
         self.for_merger.notify_one();
         Ok(())
@@ -209,29 +216,33 @@ impl Shared {
 
     pub(super) fn run_merger(&self) {
         while let Some(batch) = self.next_batch() {
-            let merged = merge_batch(&self.layers, &batch);
-            let mut state = self.state();
-            state.batches_merged += 1;
-            state.merged_lsn = batch.last_lsn;
-            state.clock = state.clock.max(batch.clock);
-            state.queued_bytes -= batch.bytes.len();
-            state.queued_cost -= cost(&batch);
-            state.active_bytes = merged.active_bytes;
-            state.active_since.get_or_insert_with(Instant::now);
-            state.status.facts += merged.good;
-            state.status.facts_bad += merged.bad;
-            if merged.first_error.is_some() {
-                state.status.last_error = merged.first_error;
-            }
-            drop(state);
-            self.for_loaders.notify_all();
-            self.for_callers.notify_all();
+            self.merge(&batch);
         }
         let mut state = self.state();
         state.merger_done = true;
         drop(state);
         self.for_flusher.notify_all();
         self.for_loaders.notify_all();
+    }
+
+    fn merge(&self, batch: &Batch) {
+        let merged = merge_batch(&self.layers, batch);
+        let mut state = self.state();
+        state.batches_merged += 1;
+        state.merged_lsn = batch.last_lsn;
+        state.clock = state.clock.max(batch.clock);
+        state.queued_bytes -= batch.bytes.len();
+        state.queued_cost -= cost(batch);
+        state.active_bytes = merged.active_bytes;
+        state.active_since.get_or_insert_with(Instant::now);
+        state.status.facts += merged.good;
+        state.status.facts_bad += merged.bad;
+        if merged.first_error.is_some() {
+            state.status.last_error = merged.first_error;
+        }
+        drop(state);
+        self.for_loaders.notify_all();
+        self.for_callers.notify_all();
     }
 
     /// Waits for a batch, and freezes the active overlay meanwhile when it is due. `None` = stop.
@@ -295,19 +306,26 @@ impl Shared {
 
     pub(super) fn run_flusher(&self, on_flushed: &OnFlushed) {
         while let Some(frozen) = self.next_frozen() {
-            let started = Instant::now();
-            match flush(self.layers.store(), &frozen.overlay, frozen.clock) {
-                Ok(flushed) => {
-                    let last_lsn = frozen.last_lsn;
-                    self.layers.drop_frozen();
-                    self.note_flushed(last_lsn, flushed, started.elapsed());
-                    // The last reference: a big overlay takes a while to free, so not in a lock.
-                    drop(frozen);
-                    on_flushed(last_lsn);
+            match self.flush(frozen) {
+                Ok(last_lsn) => on_flushed(last_lsn),
+                Err(error) => {
+                    self.note_failed(error);
+                    self.pause();
                 }
-                Err(error) => self.note_failed(error),
             }
         }
+    }
+
+    /// Writes a frozen overlay to the store; the last lsn that is durable there.
+    fn flush(&self, frozen: Frozen) -> Result<u64, StoreError> {
+        let started = Instant::now();
+        let flushed = flush(self.layers.store(), &frozen.overlay, frozen.clock)?;
+        let last_lsn = frozen.last_lsn;
+        self.layers.drop_frozen();
+        self.note_flushed(last_lsn, flushed, started.elapsed());
+        // The last reference: a big overlay takes a while to free, so not in a lock.
+        drop(frozen);
+        Ok(last_lsn)
     }
 
     fn next_frozen(&self) -> Option<Frozen> {
@@ -353,7 +371,7 @@ impl Shared {
             .for_each(|request| (request.reply)(Ok(())));
     }
 
-    /// Reports a failed flush and waits a while.
+    /// Reports a failed flush.
     fn note_failed(&self, error: StoreError) {
         let text = error.to_string();
         let mut state = self.state();
@@ -376,6 +394,10 @@ impl Shared {
             // One of those who wait gets the cause; the status has it for all.
             (request.reply)(Err(error.take().unwrap_or(StoreError::Closed)));
         }
+    }
+
+    /// Waits before the next try to flush.
+    fn pause(&self) {
         let until = Instant::now() + self.options.retry_interval;
         let mut state = self.state();
         while state.stop.is_none() {
@@ -392,13 +414,17 @@ impl Shared {
 
     pub(super) fn run_loader(&self) {
         while let Some(job) = self.next_job() {
-            let error = self.run_job(job);
-            let mut state = self.state();
-            state.status.loads += 1;
-            if error.is_some() {
-                state.status.load_failures += 1;
-                state.status.last_error = error;
-            }
+            self.answer(job);
+        }
+    }
+
+    fn answer(&self, job: Job) {
+        let error = self.run_job(job);
+        let mut state = self.state();
+        state.status.loads += 1;
+        if error.is_some() {
+            state.status.load_failures += 1;
+            state.status.last_error = error;
         }
     }
 
@@ -448,6 +474,64 @@ impl Shared {
                 error
             }
         }
+    }
+}
+
+/// What the threads do, one turn at a time, for [`super::Steps`].
+impl Shared {
+    /// Takes over a batch, full or not.
+    pub(super) fn push_batch(&self, batch: Batch) {
+        self.state().push(batch);
+    }
+
+    /// Merges the next batch. False when there is none.
+    pub(super) fn merge_step(&self) -> bool {
+        let Some(batch) = self.state().queue.pop_front() else {
+            return false;
+        };
+        self.merge(&batch);
+        true
+    }
+
+    /// Freezes the active overlay. False when it is empty or the last one is still there.
+    pub(super) fn freeze_step(&self) -> bool {
+        let mut state = self.state();
+        let may = state.frozen.is_none() && state.active_since.is_some();
+        if may {
+            self.freeze(&mut state);
+        }
+        may
+    }
+
+    /// Writes the frozen overlay.
+    pub(super) fn flush_step(&self) -> FlushStep {
+        let Some(frozen) = self.state().frozen.clone() else {
+            return FlushStep::Idle;
+        };
+        match self.flush(frozen) {
+            Ok(last_lsn) => FlushStep::Done(last_lsn),
+            Err(error) => {
+                self.note_failed(error);
+                FlushStep::Failed
+            }
+        }
+    }
+
+    /// Answers the job at `place` among those whose batches are merged. False when there is none.
+    pub(super) fn load_step(&self, place: usize) -> bool {
+        let mut state = self.state();
+        let merged = state.batches_merged;
+        let ready = state.jobs.iter().take_while(|(after, _)| *after <= merged);
+        let ready = ready.count();
+        let Some(place) = place.checked_rem(ready) else {
+            return false;
+        };
+        let Some((_, job)) = state.jobs.remove(place) else {
+            return false;
+        };
+        drop(state);
+        self.answer(job);
+        true
     }
 }
 

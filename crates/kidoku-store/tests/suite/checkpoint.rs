@@ -8,7 +8,8 @@ use kidoku_core::fact::codec::encode;
 use kidoku_core::id::App;
 use kidoku_store::value::Row;
 use kidoku_store::{
-    Applied, Batch, Checkpoint, CheckpointOptions, Entry, KeyRow, Layers, Memory, Store, StoreError,
+    Applied, Batch, Checkpoint, CheckpointOptions, Entry, FlushStep, KeyRow, Layers, Memory, Steps,
+    Store, StoreError,
 };
 use std::sync::mpsc::{Receiver, channel as queue};
 use std::sync::{Arc, Condvar, Mutex};
@@ -385,4 +386,34 @@ fn an_overlay_knows_about_how_big_it_is() {
         bytes,
         "the same twice takes no more"
     );
+}
+
+#[test]
+fn step_by_step_a_load_waits_for_its_batches_and_a_flush_for_what_is_frozen() {
+    let gate = Arc::new(Gate::default());
+    let steps = Steps::new(gate.clone(), options(64 * 1024));
+    let (sender, answer) = queue();
+    steps.batch(batch(1, &[ack("ann", "c", 7)]));
+    let wanted = Load::User(user("ann"));
+    steps.load(wanted, Box::new(move |loaded| drop(sender.send(loaded))));
+    assert!(!steps.answer(0), "the batch before it is not merged");
+    assert!(!steps.freeze(), "nothing is merged");
+    assert!(steps.merge());
+    assert!(!steps.merge());
+    assert!(steps.answer(5), "any place picks one that is ready");
+    let Loaded::Facts(facts) = answer.recv().unwrap().unwrap() else {
+        panic!("a user is facts");
+    };
+    assert_eq!(facts, [ack("ann", "c", 7)]);
+
+    assert_eq!(steps.flush(), FlushStep::Idle);
+    assert!(steps.freeze());
+    assert!(!steps.freeze(), "the one before is not written yet");
+    gate.set(Mode::Failing);
+    assert_eq!(steps.flush(), FlushStep::Failed);
+    assert_eq!(steps.status().flush_failures, 1);
+    gate.set(Mode::Open);
+    assert_eq!(steps.flush(), FlushStep::Done(1));
+    assert_eq!(steps.flush(), FlushStep::Idle);
+    assert_eq!(steps.stored_clock().unwrap(), Clock(1));
 }

@@ -3,41 +3,8 @@
 //! The log's thread publishes the durable lsn here and wakes those cores that hold replies. Each
 //! core judges its own held replies against a [`View`] of the gate.
 
+pub(crate) use kidoku_log::{Verdict, View};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// What the gate says of one reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It may leave.
-    Go,
-    /// Its facts are not on disk yet.
-    Wait,
-    /// Its facts could not be written: an error goes out instead.
-    Refuse,
-}
-
-/// The gate at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct View {
-    durable: u64,
-    failing: bool,
-}
-
-impl View {
-    /// What may happen to a reply with this stamp; `writes` = its request can emit facts. While the
-    /// log fails, reads go on: what they show may be undone by a crash, but is not acknowledged.
-    pub(crate) fn judge(self, stamp: u64, writes: bool) -> Verdict {
-        if stamp <= self.durable {
-            Verdict::Go
-        } else if !self.failing {
-            Verdict::Wait
-        } else if writes {
-            Verdict::Refuse
-        } else {
-            Verdict::Go
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -68,10 +35,7 @@ impl Gate {
         } else {
             u64::MAX
         };
-        View {
-            durable,
-            failing: self.failing.load(Ordering::SeqCst),
-        }
+        View::new(durable, self.failing.load(Ordering::SeqCst))
     }
 
     /// The last lsn known to be on disk.
