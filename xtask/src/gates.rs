@@ -2,28 +2,74 @@
 //! here; `cargo xtask test` runs them in a short form, `cargo xtask torture` in a long one.
 
 use crate::program::{self, command};
-use crate::root;
+use crate::{root, supply};
 use std::path::PathBuf;
+use std::process::Command;
+
+/// What a gate did, in one line: `50 cycles, 12345 acks, 0 lost`. The pieces between commas that begin
+/// with a whole number are added up over the turns of a long run. Or: what did not hold.
+pub(crate) type Outcome = Result<String, String>;
 
 /// A gate: a name to select it by, and how to run it.
 pub(crate) struct Gate {
     pub(crate) name: &'static str,
-    run: fn() -> Result<(), String>,
+    /// As continuous integration runs it: always the same.
+    run: fn() -> Outcome,
+    /// As a long run repeats it: with a fresh seed, for about as long as it is told.
+    long: fn(&Turn) -> Outcome,
+}
+
+/// One turn of a gate in a long run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) seed: u64,
+    pub(crate) seconds: u64,
 }
 
 /// All gates, in the order they run.
-pub(crate) const GATES: &[Gate] = &[Gate {
-    name: "kill",
-    run: || torture(&["kill"]),
-}];
+pub(crate) const GATES: &[Gate] = &[
+    Gate {
+        name: "kill",
+        run: || torture(&["kill"]),
+        // A cycle takes about a second.
+        long: |turn| {
+            torture(&[
+                "kill",
+                "--seed",
+                &text(turn.seed),
+                "--cycles",
+                &text(turn.seconds),
+            ])
+        },
+    },
+    Gate {
+        name: "supply",
+        run: supply::gate,
+        // Nothing in it depends on a seed.
+        long: |_| supply::gate(),
+    },
+];
+
+/// A number as an option has it.
+fn text(number: u64) -> String {
+    number.to_string()
+}
 
 impl Gate {
     /// Runs it in the form continuous integration uses.
     ///
     /// # Errors
     /// What did not hold.
-    pub(crate) fn run(&self) -> Result<(), String> {
+    pub(crate) fn run(&self) -> Outcome {
         (self.run)()
+    }
+
+    /// Runs one turn of its long form.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub(crate) fn turn(&self, turn: &Turn) -> Outcome {
+        (self.long)(turn)
     }
 }
 
@@ -51,23 +97,42 @@ pub(crate) fn gate_path(name: &str) -> PathBuf {
     target.join("gate").join(name)
 }
 
-/// Runs one torture with options.
+/// Runs one torture with options; the outcome is the last line that it prints, without its name.
 ///
 /// # Errors
 /// What it says did not hold.
-pub(crate) fn torture(words: &[&str]) -> Result<(), String> {
+pub(crate) fn torture(words: &[&str]) -> Outcome {
     let program = gate_path("kidoku-torture");
-    program::run(
+    last_line(
         &format!("torture {}", words.join(" ")),
         &mut command(&program.to_string_lossy(), words),
     )
 }
 
-/// Runs the gates whose names are given, all when none is.
+/// Runs a program that tells its outcome in its last line, `name: outcome`.
 ///
 /// # Errors
-/// A name that is none, or the gates that did not hold.
-pub(crate) fn run(names: &[&str]) -> Result<(), String> {
+/// That line, when the program fails.
+pub(crate) fn last_line(title: &str, command: &mut Command) -> Outcome {
+    let mut last = String::new();
+    let ended = program::run_lines(title, command, |line| {
+        if !line.trim().is_empty() {
+            line.clone_into(&mut last);
+        }
+    });
+    match ended {
+        Ok(()) => Ok(last
+            .split_once(": ")
+            .map_or(last.clone(), |(_, said)| said.to_owned())),
+        Err(why) => Err(format!("{why}: {last}")),
+    }
+}
+
+/// The gates whose names are given, all when none is.
+///
+/// # Errors
+/// A name that is none.
+pub(crate) fn named(names: &[&str]) -> Result<Vec<&'static Gate>, String> {
     if let Some(unknown) = names
         .iter()
         .find(|name| GATES.iter().all(|gate| gate.name != **name))
@@ -78,12 +143,19 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
             known.join(", ")
         ));
     }
+    let wanted = |gate: &&Gate| names.is_empty() || names.contains(&gate.name);
+    Ok(GATES.iter().filter(wanted).collect())
+}
+
+/// Runs the gates whose names are given, all when none is.
+///
+/// # Errors
+/// A name that is none, or the gates that did not hold.
+pub(crate) fn run(names: &[&str]) -> Result<(), String> {
+    let chosen = named(names)?;
     build()?;
     let mut broken = Vec::new();
-    for gate in GATES
-        .iter()
-        .filter(|gate| names.is_empty() || names.contains(&gate.name))
-    {
+    for gate in chosen {
         if let Err(why) = gate.run() {
             println!("    {why}");
             broken.push(gate.name);

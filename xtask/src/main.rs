@@ -11,8 +11,10 @@ mod perf;
 mod program;
 mod setup;
 mod suite;
+mod supply;
 #[cfg(test)]
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,8 +26,12 @@ usage: cargo xtask COMMAND
   ci            the same, under the name continuous integration uses
   setup         only install what the tests need
   gates [NAME]  only the gates: crashes, faults, floods, conformance (part of `test`)
+  torture --minutes N [--report FILE] [NAME ...]
+                the gates in turn, each with fresh seeds and for longer, until the time is over; adds to
+                the totals in FILE (target/torture.md)
   tidy          only the checks of layout and style (part of `test`)
   gen           write the generated files again (docs/reference, transcripts)
+  sbom [FILE]   write what the server is made of as CycloneDX (target/kidoku.cdx.json)
   perf [quick]  measure and write docs/performance.md
 ";
 
@@ -36,8 +42,11 @@ fn main() -> ExitCode {
         ["test" | "ci"] => suite::run(),
         ["setup"] => setup::run(),
         ["gates", names @ ..] => gates::run(names),
+        ["torture", options @ ..] => torture::run(options),
         ["tidy"] => program::cargo(&["test", "--package", "xtask"]),
         ["gen"] => suite::generate(),
+        ["sbom"] => supply::write_bill("target/kidoku.cdx.json"),
+        ["sbom", file] => supply::write_bill(file),
         ["perf"] => perf::run(perf::Size::Full),
         ["perf", "quick"] => perf::run(perf::Size::Quick),
         ["help" | "--help" | "-h"] => {

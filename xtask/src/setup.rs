@@ -13,6 +13,9 @@ const NODE_MAJOR_MIN: u32 = 20;
 /// The Node.js put beside the clients when the system has an older one.
 const NODE_PACKAGE: &str = "node@22.23.3";
 
+/// The conformance suite of HTTP/2, by others; its go.mod has the version.
+const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
+
 /// What the tests run, and the Debian package that brings it.
 const PROGRAMS: [(&str, &[&str], &str); 6] = [
     ("redis-cli", &["--version"], "redis-tools"),
@@ -31,7 +34,9 @@ pub(crate) fn run() -> Result<(), String> {
     system_packages()?;
     python_client()?;
     node_clients()?;
-    go_client()
+    go_client()?;
+    python_tools()?;
+    go_tools()
 }
 
 fn system_packages() -> Result<(), String> {
@@ -100,25 +105,55 @@ fn make_dir(dir: &Path) -> Result<(), String> {
 }
 
 fn python_client() -> Result<(), String> {
-    let dir = clients().join("py");
     let list = root().join("tests/clients/requirements.txt");
+    python_packages(&clients().join("py"), &list)
+}
+
+/// Where the tools of others are installed that the gates run.
+pub(crate) fn tools() -> PathBuf {
+    root().join("target/tools")
+}
+
+/// The Python of the gates' tools.
+pub(crate) fn tools_python() -> PathBuf {
+    tools().join("py/bin/python")
+}
+
+fn python_tools() -> Result<(), String> {
+    let list = root().join("tests/conformance/requirements.txt");
+    python_packages(&tools().join("py"), &list)
+}
+
+/// Builds each time, as [`go_client`] does.
+fn go_tools() -> Result<(), String> {
+    make_dir(&tools())?;
+    let binary = text(&tools().join("h2spec"));
+    let mut build = command("go", &["build", "-o", &binary, H2SPEC]);
+    program::run(
+        "go build h2spec",
+        build.current_dir(root().join("tests/conformance/go")),
+    )
+}
+
+/// A virtual environment with what a list names.
+fn python_packages(dir: &Path, list: &Path) -> Result<(), String> {
     let mark = dir.join("installed");
-    if is_fresh(&mark, &list) {
+    if is_fresh(&mark, list) {
         return Ok(());
     }
-    make_dir(&clients())?;
+    make_dir(dir)?;
     program::run(
         "python3 -m venv",
-        &mut command("python3", &["-m", "venv", "--clear", &text(&dir)]),
+        &mut command("python3", &["-m", "venv", "--clear", &text(dir)]),
     )?;
     program::run(
-        "pip install redis",
+        &format!("pip install -r {}", list.display()),
         &mut command(
             &text(&dir.join("bin/pip")),
-            &["install", "--quiet", "--requirement", &text(&list)],
+            &["install", "--quiet", "--requirement", &text(list)],
         ),
     )?;
-    stamp(&mark, &list)
+    stamp(&mark, list)
 }
 
 fn node_clients() -> Result<(), String> {

@@ -3,7 +3,10 @@
 use crate::gates;
 use crate::program::{self, cargo_path, command};
 use crate::setup;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What all gates together may take of a run on two cores.
+const GATES_SHARE: Duration = Duration::from_secs(25 * 60);
 
 /// What came out so far.
 #[derive(Default)]
@@ -13,19 +16,41 @@ struct Tally {
     ignored: u64,
     /// Steps that failed, by name.
     broken: Vec<String>,
+    /// How long each step took, in order.
+    took: Vec<(String, Duration)>,
 }
 
 impl Tally {
-    /// Notes a check that is not a cargo test: it counts as one test.
-    fn check(&mut self, outcome: Result<(), String>) {
-        match outcome {
-            Ok(()) => self.passed += 1,
+    /// Runs a check that is not a cargo test: it counts as one test.
+    fn check<T>(&mut self, name: &str, check: impl FnOnce() -> Result<T, String>) {
+        let begun = Instant::now();
+        match check() {
+            Ok(_) => self.passed += 1,
             Err(why) => {
                 println!("    {why}");
                 self.failed += 1;
                 self.broken.push(why);
             }
         }
+        self.took.push((name.to_owned(), begun.elapsed()));
+    }
+
+    /// Prints where the time went.
+    fn print_times(&self) {
+        println!("\nseconds  step");
+        for (name, took) in &self.took {
+            println!("{:7.1}  {name}", took.as_secs_f64());
+        }
+        let gates = self
+            .took
+            .iter()
+            .filter(|(name, _)| name.starts_with("gate "));
+        let gates: Duration = gates.map(|(_, took)| *took).sum();
+        println!(
+            "{:7.1}  all gates, of the {} that they may take",
+            gates.as_secs_f64(),
+            GATES_SHARE.as_secs()
+        );
     }
 
     /// Adds up one line of `cargo test`: `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
@@ -53,22 +78,16 @@ pub(crate) fn run() -> Result<(), String> {
     let begun = Instant::now();
     setup::run()?;
     let mut tally = Tally::default();
-    tally.check(program::cargo(&["fmt", "--all", "--check"]));
-    tally.check(program::cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "--deny",
-        "warnings",
-    ]));
+    tally.took.push(("setup".to_owned(), begun.elapsed()));
+    tally.check("format", || program::cargo(&["fmt", "--all", "--check"]));
+    tally.check("clippy", clippy);
     test(&mut tally);
-    tally.check(document());
-    tally.check(gates::build());
+    tally.check("documentation", document);
+    tally.check("build for the gates", gates::build);
     for gate in gates::GATES {
-        tally.check(gate.run());
+        tally.check(&format!("gate {}", gate.name), || gate.run());
     }
+    tally.print_times();
     println!(
         "\nall checks and tests: {:.0} s",
         begun.elapsed().as_secs_f64()
@@ -87,7 +106,20 @@ pub(crate) fn run() -> Result<(), String> {
     }
 }
 
+fn clippy() -> Result<(), String> {
+    program::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ])
+}
+
 fn test(tally: &mut Tally) {
+    let begun = Instant::now();
     let failed_before = tally.failed;
     let args = ["test", "--workspace", "--locked", "--no-fail-fast"];
     let outcome = program::run_lines("cargo test", &mut command(&cargo_path(), &args), |l| {
@@ -98,6 +130,7 @@ fn test(tally: &mut Tally) {
         tally.failed = tally.failed.max(failed_before + 1);
         tally.broken.push(why);
     }
+    tally.took.push(("tests".to_owned(), begun.elapsed()));
 }
 
 fn document() -> Result<(), String> {
