@@ -50,10 +50,12 @@ impl Disk for FsDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<FsFile> {
+        // Appending and truncating at once is refused by the standard library, so in two steps.
         let file = OpenOptions::new()
             .append(true)
-            .create_new(true)
+            .create(true)
             .open(self.dir.join(name))?;
+        file.set_len(0)?;
         Ok(FsFile { file })
     }
 

@@ -1,6 +1,7 @@
 mod damage;
 mod history;
 
+use crate::disk::{Disk, SegmentFile};
 use crate::fake_disk::{FakeDisk, Faults, Random};
 use crate::format::{segment_header, segment_name};
 use crate::{FsDisk, GroupError, Log, LogError, LogOptions, Lsn, RECORD_BYTES_MAX, Recovery};
@@ -300,6 +301,19 @@ fn a_real_directory_keeps_a_log() {
     assert_eq!((recovery.last, recovery.torn.is_some()), (Lsn(29), true));
     assert!(std::fs::metadata(&last).unwrap().len() < u64::try_from(bytes.len()).unwrap());
     assert_eq!(log.cut(Lsn(28)).unwrap(), 28);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn on_a_real_disk_a_segment_that_was_never_certain_is_made_again_under_its_name() {
+    let dir = std::env::temp_dir().join(format!("kidoku-log-again-{}", std::process::id()));
+    let disk = FsDisk::open(&dir).unwrap();
+    let name = segment_name(Lsn(1));
+    for written in [&b"half of a gr"[..], b"a group"] {
+        let mut file = disk.create(&name).unwrap();
+        file.append(written).unwrap();
+        assert_eq!(std::fs::read(dir.join(&name)).unwrap(), written);
+    }
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

@@ -20,6 +20,8 @@ pub enum StoreError {
         /// The version found, escaped.
         found: String,
     },
+    /// The embedded store was closed after a failure and could not be opened again yet.
+    NotReopened,
     /// The checkpoint is closed or closing.
     Closed,
 }
@@ -50,6 +52,9 @@ impl fmt::Display for StoreError {
                 "the store has the format {found}, this version reads {}",
                 crate::embedded::FORMAT_VERSION
             ),
+            Self::NotReopened => {
+                f.write_str("the embedded store failed and could not be opened again yet")
+            }
             Self::Closed => f.write_str("the checkpoint is closed"),
         }
     }
@@ -60,7 +65,7 @@ impl std::error::Error for StoreError {
         match self {
             Self::Engine(error) => Some(error),
             Self::Corrupt { reason, .. } => Some(reason),
-            Self::Format { .. } | Self::Closed => None,
+            Self::Format { .. } | Self::NotReopened | Self::Closed => None,
         }
     }
 }
