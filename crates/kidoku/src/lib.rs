@@ -8,5 +8,6 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod metrics;
+pub(crate) mod net;
 pub mod resp;
 pub mod server;

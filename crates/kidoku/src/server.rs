@@ -12,7 +12,7 @@ use crate::config::{Config, Durability};
 use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::runtime::{self, Services};
-use crate::engine::shared::{Phase, Shared};
+use crate::engine::shared::Shared;
 use crate::engine::storage::{Storage, StorageError};
 use crate::http::{self, HttpState};
 use crate::resp::{self, RespServer};
@@ -286,7 +286,9 @@ fn services(
 ) -> Services {
     Box::new(move |core: &Rc<Core>| {
         let state = parts.http.clone();
-        until_draining(core, async move { drop(http::serve(http, state).await) });
+        drop(spawn_local(
+            async move { drop(http::serve(http, state).await) },
+        ));
         if let Some(admin) = admin {
             let state = parts.http.clone();
             drop(spawn_local(async move {
@@ -296,15 +298,4 @@ fn services(
         let serving = resp::serve(resp, Rc::clone(core), parts.resp);
         drop(spawn_local(async move { drop(serving.await) }));
     })
-}
-
-/// Runs a listener until the server drains. Its connections go on.
-fn until_draining(core: &Rc<Core>, serving: impl Future<Output = ()> + 'static) {
-    let mut phase = core.shared.phase.subscribe();
-    drop(spawn_local(async move {
-        tokio::select! {
-            () = serving => {}
-            _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
-        }
-    }));
 }

@@ -4,6 +4,8 @@
 use crate::engine::Engine;
 use crate::http::HttpState;
 use crate::metrics::{HttpMetrics, Snapshot, encode};
+use crate::net::limits::Times;
+use crate::net::web::{self, Port};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -25,6 +27,8 @@ pub struct AdminState {
     /// What the HTTP interface has counted; the one of its
     /// [`HttpState`](crate::http::HttpState::metrics).
     pub http: Arc<HttpMetrics>,
+    /// Open connections of the admin port; one more is refused.
+    pub connections_max: usize,
 }
 
 impl From<HttpState> for AdminState {
@@ -32,6 +36,7 @@ impl From<HttpState> for AdminState {
         Self {
             engine: state.engine,
             http: state.metrics,
+            connections_max: state.config.admin.connections_max,
         }
     }
 }
@@ -81,9 +86,16 @@ pub async fn serve(
     listener: std::net::TcpListener,
     state: impl Into<AdminState>,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, router(state.into())).await
+    let state = state.into();
+    let port = Port {
+        connections: Arc::default(),
+        connections_max: state.connections_max,
+        times: Times::SERVING,
+        // Whoever asks how the server is wants to know that most while it stops.
+        phase: None,
+        router: router(state),
+    };
+    web::serve(listener, port).await
 }
 
 async fn page() -> Response {

@@ -75,6 +75,11 @@ impl Engine {
         Self { shared }
     }
 
+    /// Follows the server's life.
+    pub(crate) fn phase(&self) -> tokio::sync::watch::Receiver<Phase> {
+        self.shared.phase.subscribe()
+    }
+
     /// Which core owns what.
     pub fn placement(&self) -> Placement {
         self.shared.placement

@@ -10,7 +10,6 @@ mod decode;
 mod docs;
 mod ids;
 mod input;
-mod listener;
 mod openapi;
 mod refused;
 mod route;
@@ -25,6 +24,8 @@ use crate::auth::Keys;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::metrics::HttpMetrics;
+use crate::net::limits::Times;
+use crate::net::web::{self, Port};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, Uri};
@@ -84,13 +85,19 @@ pub fn router(state: HttpState) -> Router {
         .with_state(state)
 }
 
-/// Serves one listener on the current runtime until the future is dropped.
+/// Serves one listener on the current runtime until the server drains.
 ///
 /// # Errors
 /// When the listener can not be used by the runtime.
 pub async fn serve(listener: std::net::TcpListener, state: HttpState) -> io::Result<()> {
-    let listener = listener::Limited::new(listener, &state)?;
-    axum::serve(listener, router(state)).await
+    let port = Port {
+        connections: Arc::clone(state.metrics.connections()),
+        connections_max: state.config.http.connections_max,
+        times: Times::SERVING,
+        phase: Some(state.engine.phase()),
+        router: router(state),
+    };
+    web::serve(listener, port).await
 }
 
 async fn count(State(state): State<HttpState>, request: Request, next: Next) -> Response {

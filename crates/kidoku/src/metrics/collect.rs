@@ -148,8 +148,8 @@ impl Snapshot {
             }
             Metric::OverlayBytes => one(status.overlay_bytes),
             Metric::RespConnections => one(status.resp_connections),
-            Metric::HttpConnections => one(http.connections()),
-            Metric::HttpConnectionsRefused => one(http.connections_refused()),
+            Metric::HttpConnections => one(http.connections().open()),
+            Metric::HttpConnectionsRefused => one(http.connections().refused()),
             Metric::HttpRequests => http_requests(http),
             Metric::HttpRefusals => {
                 let by_code = http.refusals();

@@ -1,5 +1,6 @@
 //! What the HTTP listeners of all cores count.
 
+use super::Connections;
 use kidoku_core::error::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,8 +38,7 @@ pub struct HttpMetrics {
     /// Route, method, row.
     index: BTreeMap<String, BTreeMap<String, usize>>,
     refusals: Vec<(Code, AtomicU64)>,
-    connections: AtomicU64,
-    connections_refused: AtomicU64,
+    connections: Arc<Connections>,
     lines_applied: AtomicU64,
     lines_failed: AtomicU64,
 }
@@ -61,8 +61,7 @@ impl HttpMetrics {
             rows,
             index,
             refusals: refusals.map(|row| (row.code, AtomicU64::new(0))).collect(),
-            connections: AtomicU64::new(0),
-            connections_refused: AtomicU64::new(0),
+            connections: Arc::default(),
             lines_applied: AtomicU64::new(0),
             lines_failed: AtomicU64::new(0),
         }
@@ -93,27 +92,9 @@ impl HttpMetrics {
         self.lines_failed.fetch_add(failed, Ordering::Relaxed);
     }
 
-    /// Counts a new connection until the guard is dropped; `None` when `max` are open.
-    pub fn admit_connection(self: &Arc<Self>, max: usize) -> Option<ConnectionGuard> {
-        let max = u64::try_from(max).unwrap_or(u64::MAX);
-        if self.connections.fetch_add(1, Ordering::Relaxed) >= max {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            self.connections_refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(ConnectionGuard {
-            metrics: Arc::clone(self),
-        })
-    }
-
-    /// Open connections.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Connections closed because too many were open.
-    pub fn connections_refused(&self) -> u64 {
-        self.connections_refused.load(Ordering::Relaxed)
+    /// Connections of the HTTP port.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// Lines of event streams: accepted, refused.
@@ -149,17 +130,5 @@ impl HttpMetrics {
         self.refusals
             .iter()
             .map(|(code, count)| (code.as_str(), count.load(Ordering::Relaxed)))
-    }
-}
-
-/// An open connection.
-#[derive(Debug)]
-pub struct ConnectionGuard {
-    metrics: Arc<HttpMetrics>,
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -5,10 +5,12 @@
 //! a user, a channel or an app.
 
 mod collect;
+mod connections;
 mod http;
 
 pub use collect::{Snapshot, encode};
-pub use http::{ConnectionGuard, HttpMetrics};
+pub use connections::{ConnectionGuard, Connections};
+pub use http::HttpMetrics;
 
 #[cfg(test)]
 mod tests;

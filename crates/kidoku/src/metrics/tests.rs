@@ -87,11 +87,14 @@ fn a_scrape_sums_the_cores_and_keeps_mailboxes_apart() {
 #[test]
 fn connections_are_counted_up_to_the_limit_and_not_one_past_it() {
     let http = http();
-    let first = http.admit_connection(2).unwrap();
-    let _second = http.admit_connection(2).unwrap();
-    assert!(http.admit_connection(2).is_none());
-    assert_eq!((http.connections(), http.connections_refused()), (2, 1));
+    let first = http.connections().admit(2).unwrap();
+    let _second = http.connections().admit(2).unwrap();
+    assert!(http.connections().admit(2).is_none());
+    assert_eq!(
+        (http.connections().open(), http.connections().refused()),
+        (2, 1)
+    );
     drop(first);
-    assert_eq!(http.connections(), 1);
-    assert!(http.admit_connection(2).is_some());
+    assert_eq!(http.connections().open(), 1);
+    assert!(http.connections().admit(2).is_some());
 }

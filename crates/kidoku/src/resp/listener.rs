@@ -7,20 +7,18 @@ use super::io::Io;
 use super::session::Session;
 use crate::engine::core::Core;
 use crate::engine::shared::{Phase, Shared};
+use crate::net::accept;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 
 /// How often deadlines are looked at.
 const DEADLINE_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Pause after an accept failed, so that a lack of descriptors does not become a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves one listener until the server drains.
 ///
@@ -31,19 +29,16 @@ pub(crate) async fn serve(
     core: Rc<Core>,
     server: RespServer,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
+    let listener = accept::listener(listener)?;
     let io = Rc::new(Io::default());
     let deadlines = spawn_local(mind_deadlines(Rc::clone(&io)));
     let server = Rc::new(server);
     let mut phase = core.shared.phase.subscribe();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => accept(&server, &core, &io, stream, peer),
-                Err(error) if is_about_one_connection(&error) => {}
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            },
+            (stream, peer) = accept::accept(&listener) => {
+                accept(&server, &core, &io, stream, peer);
+            }
             _ = phase.wait_for(|phase| *phase != Phase::Running) => break,
         }
     }
@@ -51,17 +46,6 @@ pub(crate) async fn serve(
     // Those that are still served may need to be cut off.
     drop(deadlines.await);
     Ok(())
-}
-
-/// True when the failure is that of the connection that was to be accepted.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }
 
 async fn mind_deadlines(io: Rc<Io>) {
