@@ -1,7 +1,6 @@
 //! The real binary, real sockets on loopback, one test program.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::print_stdout,
     reason = "a test that can not go on has failed, and says what it leaves out"
 )]
