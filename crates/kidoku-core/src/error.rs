@@ -154,7 +154,7 @@ impl fmt::Display for Error {
             ),
             Self::OwnParent => f.write_str("a channel can not be its own parent"),
             Self::Busy => f.write_str("a queue is full, try again in a moment"),
-            Self::DiskFull => f.write_str("the log can not be written, see the server's /readyz"),
+            Self::DiskFull => f.write_str("the disk takes no writes, see the server's /readyz"),
             Self::Storage => f.write_str("the store could not be read, see the server's log"),
         }
     }

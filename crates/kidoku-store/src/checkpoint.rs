@@ -21,6 +21,7 @@ use kidoku_core::id::App;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 pub use steps::{FlushStep, Steps};
@@ -174,7 +175,7 @@ impl Checkpoint {
     }
 
     /// Takes over a batch. Blocks the caller while the active overlay is full and the frozen one is
-    /// still being written. Batches have rising lsns.
+    /// still being written, unless that failed, see [`Self::stuck`]. Batches have rising lsns.
     ///
     /// # Errors
     /// [`StoreError::Closed`] when the checkpoint is closing.
@@ -185,6 +186,13 @@ impl Checkpoint {
     /// True when [`Self::batch`] would not block now.
     pub fn has_room(&self) -> bool {
         self.shared.has_room()
+    }
+
+    /// A flag that is up while the overlays are full and the store can not be written. Whoever lets
+    /// new facts in must look at it: [`Self::batch`] does not block then, and takes what was let in
+    /// before.
+    pub fn stuck(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.stuck)
     }
 
     /// Answers a load, on another thread, from everything that was handed to [`Self::batch`] before.

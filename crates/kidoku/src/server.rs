@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::engine::core::Core;
 use crate::engine::runtime::{self, Services};
 use crate::engine::shared::Shared;
+use crate::engine::space::SpaceWatch;
 use crate::engine::storage::{Storage, StorageError};
 use crate::http::{self, HttpState};
 use crate::resp::{self, RespServer};
@@ -143,6 +144,7 @@ pub struct Running {
     cores: Vec<JoinHandle<()>>,
     storage: Option<Storage>,
     data_dir: DataDir,
+    _space: SpaceWatch,
 }
 
 impl Running {
@@ -202,6 +204,12 @@ pub fn start_with(
         holds,
     ));
     storage.connect(&shared);
+    let space = SpaceWatch::start(
+        config.data_dir.clone(),
+        config.disk_free_bytes_min,
+        Arc::downgrade(&shared),
+    )
+    .map_err(|error| StartError::Storage(StorageFault::Engine(error.into())))?;
     let engine = Engine::new(Arc::clone(&shared));
     let addresses = bound.addresses();
     let mut running = Running {
@@ -212,6 +220,7 @@ pub fn start_with(
         cores: Vec::new(),
         storage: Some(storage),
         data_dir,
+        _space: space,
     };
     running.start_cores(config, keys, bound)?;
     let written = running.data_dir.write_addresses(&addresses);

@@ -15,6 +15,7 @@ use kidoku_core::effect::{Load, LoadFailed};
 use kidoku_core::fact::Partition;
 use kidoku_core::id::App;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,11 @@ struct State {
 }
 
 impl State {
+    /// The last flush failed.
+    fn is_failing(&self) -> bool {
+        self.status.flush_error.is_some()
+    }
+
     fn push(&mut self, batch: Batch) {
         self.batches += 1;
         self.queued_bytes += batch.bytes.len();
@@ -100,6 +106,8 @@ pub(super) struct Shared {
     for_flusher: Condvar,
     for_loaders: Condvar,
     for_callers: Condvar,
+    /// The overlays are full and can not be written: nothing more should come.
+    pub(super) stuck: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -112,6 +120,7 @@ impl Shared {
             for_flusher: Condvar::new(),
             for_loaders: Condvar::new(),
             for_callers: Condvar::new(),
+            stuck: Arc::default(),
         }
     }
 
@@ -127,19 +136,29 @@ impl Shared {
         queue_full || (state.frozen.is_some() && state.active_bytes + state.queued_cost >= max)
     }
 
+    /// After each change of what fills the overlays or empties them.
+    fn note_stuck(&self, state: &State) {
+        let stuck = state.is_failing() && self.is_full(state);
+        self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
     pub(super) fn has_room(&self) -> bool {
         !self.is_full(&self.state())
     }
 
     pub(super) fn enqueue_batch(&self, batch: Batch) -> Result<(), StoreError> {
         let mut state = self.state();
-        while state.stop.is_none() && self.is_full(&state) {
+        // While flushes fail there is no telling for how long, and behind the caller wait loads, which
+        // could be answered. Whoever asks before more facts are made is told no, so the bound holds:
+        // what comes now was on its way already.
+        while state.stop.is_none() && self.is_full(&state) && !state.is_failing() {
             state = wait(&self.for_callers, state);
         }
         if state.stop.is_some() {
             return Err(StoreError::Closed);
         }
         state.push(batch);
+        self.note_stuck(&state);
         drop(state);
         self.for_merger.notify_one();
         Ok(())
@@ -240,6 +259,7 @@ impl Shared {
         if merged.first_error.is_some() {
             state.status.last_error = merged.first_error;
         }
+        self.note_stuck(&state);
         drop(state);
         self.for_loaders.notify_all();
         self.for_callers.notify_all();
@@ -361,6 +381,7 @@ impl Shared {
         if flushed.damage.is_some() {
             status.last_error = flushed.damage;
         }
+        self.note_stuck(&state);
         let done = state.batches_flushed;
         let requests = take_requests(&mut state, |request| request.batch <= done);
         drop(state);
@@ -377,6 +398,9 @@ impl Shared {
         let mut state = self.state();
         state.status.flush_failures += 1;
         state.status.flush_error = Some(text);
+        self.note_stuck(&state);
+        // Who waits in here for room would wait in vain.
+        self.for_callers.notify_all();
         let frozen = state.batches_frozen;
         let requests = take_requests(&mut state, |request| request.batch <= frozen);
         if state.stop.is_some() {

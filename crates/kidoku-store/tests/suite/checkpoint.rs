@@ -11,6 +11,7 @@ use kidoku_store::{
     Applied, Batch, Checkpoint, CheckpointOptions, Entry, FlushStep, KeyRow, Layers, Memory, Steps,
     Store, StoreError,
 };
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel as queue};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -281,6 +282,34 @@ fn a_failed_flush_is_reported_and_tried_again() {
     gate.set(Mode::Open);
     assert_eq!(flushed.recv().unwrap(), 1);
     assert_eq!(checkpoint.status().flush_error, None);
+}
+
+#[test]
+fn while_flushes_fail_nobody_waits_for_room_and_loads_are_answered() {
+    let gate = Arc::new(Gate::default());
+    gate.set(Mode::Failing);
+    let (checkpoint, flushed) = start(Arc::clone(&gate) as Arc<dyn Store>, options(20_000));
+    let stuck = checkpoint.stuck();
+    let mut number = 0;
+    while !stuck.load(Ordering::Relaxed) {
+        number += 1;
+        checkpoint
+            .batch(batch(number, &[message("c", number)]))
+            .unwrap();
+    }
+    assert!(!checkpoint.has_room());
+    let last = number + 50;
+    for number in number + 1..=last {
+        // Let in before anybody knew; must not wait, or the log's thread could answer no load.
+        checkpoint
+            .batch(batch(number, &[message("c", number)]))
+            .unwrap();
+    }
+    load(&checkpoint, Load::User(user("ann")));
+    gate.set(Mode::Open);
+    while flushed.recv().unwrap() < last {}
+    assert!(!stuck.load(Ordering::Relaxed));
+    checkpoint.close().unwrap();
 }
 
 #[test]

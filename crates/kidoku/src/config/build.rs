@@ -80,6 +80,7 @@ fn blank() -> Config {
         http: listen,
         admin: listen,
         cluster: listen,
+        disk_free_bytes_min: 0,
         log: LogConfig { segment_bytes: 0 },
         checkpoint: CheckpointConfig {
             interval_ms: 0,

@@ -132,6 +132,8 @@ pub struct Config {
     pub admin: ListenConfig,
     /// Other nodes.
     pub cluster: ListenConfig,
+    /// Bytes free on the disk below which writes are refused; never more than a twentieth of it.
+    pub disk_free_bytes_min: u64,
     /// The log.
     pub log: LogConfig,
     /// The checkpoint.

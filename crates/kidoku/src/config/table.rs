@@ -247,6 +247,19 @@ pub const FIELDS: &[Field] = &[
         config.cluster.connections_max = size(value);
     }),
     Field {
+        key: "disk.free_bytes_min",
+        kind: Kind::Bytes {
+            min: 1,
+            max: BYTES_MAX,
+            auto: None,
+            set: |config, value| config.disk_free_bytes_min = value,
+        },
+        default: "512MiB",
+        unit: "bytes",
+        doc: "Writes are refused while the disk has less room than this, or than a twentieth of it \
+              if that is less, so that what was taken can still be moved into the store.",
+    },
+    Field {
         key: "log.segment_bytes",
         kind: Kind::Bytes {
             min: 1 << 20,

@@ -53,6 +53,12 @@ pub(crate) struct JournalStatus {
     pub(crate) bytes: u64,
     /// Seconds in fsync.
     pub(crate) sync_seconds: f64,
+    /// Times a write or sync of the log failed.
+    pub(crate) failures: u64,
+    /// Times the store could not take what waited.
+    pub(crate) flush_failures: u64,
+    /// Times the store was opened again after a failure.
+    pub(crate) store_reopened: u64,
     /// Bytes of facts not in the store yet.
     pub(crate) overlay_bytes: u64,
     /// What is wrong; empty = nothing.
@@ -71,6 +77,9 @@ pub(crate) trait Journal: Send + Sync + fmt::Debug {
 
     /// True when the queue before the disk may take more from clients.
     fn has_room(&self) -> bool;
+
+    /// True while the store can not be written and no more may wait for it.
+    fn is_stuck(&self) -> bool;
 
     /// The figures.
     fn status(&self) -> JournalStatus;

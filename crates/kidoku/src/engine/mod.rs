@@ -14,6 +14,7 @@ pub(crate) mod mailbox;
 pub(crate) mod opaque;
 pub(crate) mod runtime;
 pub(crate) mod shared;
+pub(crate) mod space;
 pub(crate) mod storage;
 pub(crate) mod ticket;
 pub(crate) mod watch;
@@ -63,6 +64,16 @@ pub struct Status {
     pub log_bytes: u64,
     /// Seconds spent in fsync, all together.
     pub log_sync_seconds: f64,
+    /// Times a write or sync of the log failed.
+    pub log_failures: u64,
+    /// Times a flush into the store failed.
+    pub flush_failures: u64,
+    /// Times the store was opened again after a failure.
+    pub store_reopened: u64,
+    /// Bytes free on the disk of the data directory.
+    pub disk_free_bytes: u64,
+    /// Bytes free below which writes are refused.
+    pub disk_free_bytes_min: u64,
     /// Bytes of the overlay waiting to be checkpointed.
     pub overlay_bytes: u64,
     /// Open RESP connections.
@@ -157,8 +168,18 @@ impl Engine {
         if *shared.phase.borrow() != Phase::Running {
             not_ready.push("the server is stopping".to_owned());
         }
-        if shared.gate.is_failing() {
-            not_ready.push("the log can not be written".to_owned());
+        let disk = shared.disk();
+        if let Some(error) = disk.log_error {
+            not_ready.push(format!("the log can not be written: {error}"));
+        }
+        if shared.journal.is_stuck() {
+            not_ready.push("no more may wait for the store: writes are refused".to_owned());
+        }
+        if shared.is_low_on_space() {
+            not_ready.push(format!(
+                "the disk has {} bytes left, less than {} are not used: writes are refused",
+                disk.room.free, disk.room.least
+            ));
         }
         let length = |mailbox: &mailbox::Mailbox| u64::try_from(mailbox.len()).unwrap_or(u64::MAX);
         Status {
@@ -171,6 +192,11 @@ impl Engine {
             log_groups: journal.groups,
             log_bytes: journal.bytes,
             log_sync_seconds: journal.sync_seconds,
+            log_failures: journal.failures,
+            flush_failures: journal.flush_failures,
+            store_reopened: journal.store_reopened,
+            disk_free_bytes: disk.room.free,
+            disk_free_bytes_min: disk.room.least,
             overlay_bytes: journal.overlay_bytes,
             resp_connections: u64::try_from(shared.resp_connections.load(Ordering::Relaxed))
                 .unwrap_or(u64::MAX),
@@ -264,7 +290,7 @@ async fn wait_for_room(shared: &Shared, owner: ShardId) {
     shared.mailbox(owner).wait_for_room().await;
     // Made before the look, so that a group written in between is not missed.
     let room = shared.log_room.notified();
-    if !shared.journal.has_room() && !shared.gate.is_failing() {
+    if !shared.journal.has_room() && !shared.refuses_writes() {
         room.await;
     }
 }

@@ -4,13 +4,14 @@ use super::calls::Calls;
 use super::gate::Gate;
 use super::journal::Journal;
 use super::mailbox::{Envelope, Mailbox};
+use super::space::Room;
 use kidoku_core::clock::Clock;
 use kidoku_core::error::Error;
 use kidoku_core::id::ShardId;
 use kidoku_core::placement::Placement;
 use kidoku_core::request::Request;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// Where the server is in its life.
@@ -49,6 +50,19 @@ pub(crate) struct Shared {
     clock: Arc<AtomicU64>,
     /// Where the server is in its life.
     pub(crate) phase: watch::Sender<Phase>,
+    /// The disk has less room than is to be kept free.
+    is_low_on_space: AtomicBool,
+    /// What health and metrics say of the disk.
+    disk: Mutex<Disk>,
+}
+
+/// See [`Shared::disk`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    /// Why the log can not be written; `None` = it can.
+    pub(crate) log_error: Option<String>,
+    /// The room on it.
+    pub(crate) room: Room,
 }
 
 /// Whether a request may change something. A read may be answered while the log can not be written.
@@ -117,6 +131,8 @@ impl Shared {
             resp_connections_total: AtomicU64::new(0),
             clock,
             phase: watch::Sender::new(Phase::Running),
+            is_low_on_space: AtomicBool::new(false),
+            disk: Mutex::default(),
         }
     }
 
@@ -139,10 +155,10 @@ impl Shared {
     /// Whether a request of a client may come in now.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] for a write while the log fails, [`Error::Busy`] when a queue is full.
+    /// [`Error::DiskFull`] for a write while the disk takes none, [`Error::Busy`] when a queue is full.
     pub(crate) fn admit(&self, owner: ShardId, writes: bool) -> Result<(), Error> {
         if writes {
-            if self.gate.is_failing() {
+            if self.refuses_writes() {
                 return Err(Error::DiskFull);
             }
             if !self.journal.has_room() {
@@ -156,6 +172,12 @@ impl Shared {
         }
     }
 
+    /// True while the log fails, the store fails and no more may wait for it, or the disk has less room
+    /// than is to be kept free.
+    pub(crate) fn refuses_writes(&self) -> bool {
+        self.gate.is_failing() || self.journal.is_stuck() || self.is_low_on_space()
+    }
+
     /// Everything up to `lsn` is on disk.
     pub(crate) fn publish_durable(&self, lsn: u64) {
         for core in self.gate.publish(lsn) {
@@ -164,11 +186,37 @@ impl Shared {
         self.log_room.notify_waiters();
     }
 
-    /// The log fails, or works again.
-    pub(crate) fn publish_failing(&self, failing: bool) {
+    /// The log fails, for this reason, or works again.
+    pub(crate) fn publish_failing(&self, error: Option<String>) {
+        let failing = error.is_some();
+        self.with_disk(|disk| disk.log_error = error);
         for core in self.gate.set_failing(failing) {
             self.mailboxes[core].poke();
         }
         self.log_room.notify_waiters();
+    }
+
+    /// How much room the disk has, and whether that is too little.
+    pub(crate) fn publish_room(&self, room: Room, is_low: bool) {
+        self.with_disk(|disk| disk.room = room);
+        self.is_low_on_space.store(is_low, Ordering::Relaxed);
+        if is_low {
+            self.log_room.notify_waiters();
+        }
+    }
+
+    /// The disk has less room than is to be kept free.
+    pub(crate) fn is_low_on_space(&self) -> bool {
+        self.is_low_on_space.load(Ordering::Relaxed)
+    }
+
+    /// What health and metrics say of the disk.
+    pub(crate) fn disk(&self) -> Disk {
+        self.with_disk(|disk| disk.clone())
+    }
+
+    fn with_disk<T>(&self, then: impl FnOnce(&mut Disk) -> T) -> T {
+        // Nobody panics with it held.
+        then(&mut self.disk.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

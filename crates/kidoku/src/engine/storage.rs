@@ -16,7 +16,7 @@ use kidoku_store::{
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -113,9 +113,9 @@ impl Storage {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, StorageError> {
         let store_dir = config.data_dir.join("store");
-        let store: Arc<dyn Store> =
-            Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
+        let store = Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
         let store_is_empty = store.range(&[], &KEY_END, 1)?.is_empty();
+        let embedded = Arc::clone(&store);
         let cutter = Arc::new(OnceLock::new());
         let checkpoint = Arc::new(start_checkpoint(config, store, Arc::clone(&cutter))?);
         let log_dir = config.data_dir.join("log");
@@ -139,7 +139,9 @@ impl Storage {
         let (appender, committer) = Committer::new(log, options, clock_of_group, sink);
         let journal = LogJournal {
             appender,
+            stuck: checkpoint.stuck(),
             checkpoint: Arc::downgrade(&checkpoint),
+            store: Arc::downgrade(&embedded),
         };
         let writer = Writer::start(committer)?;
         let journal: Arc<dyn Journal> = Arc::new(journal);
@@ -341,15 +343,15 @@ impl Sink<Marker> for LogSink {
         }
     }
 
-    fn failed(&mut self, _first: Lsn, _last: Lsn, _error: &io::Error) {
+    fn failed(&mut self, _first: Lsn, _last: Lsn, error: &io::Error) {
         if let Some(shared) = self.shared.get() {
-            shared.publish_failing(true);
+            shared.publish_failing(Some(error.to_string()));
         }
     }
 
     fn recovered(&mut self) {
         if let Some(shared) = self.shared.get() {
-            shared.publish_failing(false);
+            shared.publish_failing(None);
         }
     }
 }
@@ -358,7 +360,10 @@ impl Sink<Marker> for LogSink {
 #[derive(Debug)]
 struct LogJournal {
     appender: Appender<Marker>,
+    /// See [`Checkpoint::stuck`].
+    stuck: Arc<AtomicBool>,
     checkpoint: Weak<Checkpoint>,
+    store: Weak<Embedded>,
 }
 
 impl Journal for LogJournal {
@@ -379,6 +384,10 @@ impl Journal for LogJournal {
         self.appender.has_room()
     }
 
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
     fn status(&self) -> JournalStatus {
         let log = self.appender.stats();
         let checkpoint = self
@@ -395,6 +404,9 @@ impl Journal for LogJournal {
             groups: log.groups,
             bytes: log.bytes,
             sync_seconds: log.commit_time.as_secs_f64(),
+            failures: log.failures,
+            flush_failures: checkpoint.flush_failures,
+            store_reopened: self.store.upgrade().map_or(0, |store| store.reopened()),
             overlay_bytes: u64::try_from(checkpoint.overlay_bytes).unwrap_or(u64::MAX),
             problems: problem.into_iter().collect(),
         }

@@ -146,6 +146,11 @@ impl Snapshot {
                     value: Value::Real(status.log_sync_seconds),
                 }]
             }
+            Metric::LogFailures => one(status.log_failures),
+            Metric::FlushFailures => one(status.flush_failures),
+            Metric::StoreReopened => one(status.store_reopened),
+            Metric::DiskFree => one(status.disk_free_bytes),
+            Metric::DiskFreeMin => one(status.disk_free_bytes_min),
             Metric::OverlayBytes => one(status.overlay_bytes),
             Metric::RespConnections => one(status.resp_connections),
             Metric::HttpConnections => one(http.connections().open()),

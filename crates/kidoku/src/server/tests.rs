@@ -161,14 +161,14 @@ fn while_the_log_fails_writes_are_refused_and_reads_answered_and_then_all_goes_o
     let running = start(config(dir.path(), 2), keys(&dir)).unwrap();
     let mut client = Client::connect(running.addresses().resp);
     client.check("KD.JOIN room ada\r\nKD.POST room 1\r\n", ":1\r\n:1\r\n");
-    running.shared.publish_failing(true);
-    let refused = "-DISKFULL the log can not be written, see the server's /readyz\r\n";
+    running.shared.publish_failing(Some("disk full".to_owned()));
+    let refused = "-DISKFULL the disk takes no writes, see the server's /readyz\r\n";
     client.check("KD.ACK ada room 1\r\n", refused);
     client.check(
         "KD.COUNT ada room\r\n",
         "*1\r\n*20\r\n$6\r\nunread\r\n:1\r\n",
     );
-    running.shared.publish_failing(false);
+    running.shared.publish_failing(None);
     let mut client = Client::connect(running.addresses().resp);
     client.check("KD.ACK ada room 1\r\n", ":1\r\n");
     drop(client);
