@@ -46,6 +46,14 @@ pub trait Disk: Send + Sync + 'static {
     /// Why it failed.
     fn sync(&self, name: &str) -> io::Result<()>;
 
+    /// Writes `bytes`, with which the file begins, over themselves, and makes them durable. More
+    /// than [`Self::sync`]: after a failed sync a system may go on showing bytes that it has given
+    /// up, and say of a later sync that it succeeded; only writing them again gets them to the disk.
+    ///
+    /// # Errors
+    /// Why it failed; what was durable before still is.
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
     /// Removes a file. It is certain to be gone after a power cut only after [`Self::sync_dir`].
     ///
     /// # Errors

@@ -244,6 +244,26 @@ impl Disk for FakeDisk {
         .sync_data()
     }
 
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.with(|state| {
+            if state.random.hits(state.faults.sync) {
+                return Err(broken("rewrite"));
+            }
+            let file = state.files.get_mut(name).unwrap();
+            assert!(
+                file.bytes.starts_with(bytes),
+                "a file is rewritten as it is"
+            );
+            file.synced = file.synced.max(bytes.len());
+            file.dropped = false;
+            state.unsynced_changes.retain(|change| match change {
+                DirChange::Emptied(emptied, _) => emptied != name,
+                DirChange::Created(_) | DirChange::Removed(..) => true,
+            });
+            Ok(())
+        })
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.with(|state| {
             let file = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;

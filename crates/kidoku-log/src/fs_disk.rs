@@ -83,6 +83,12 @@ impl Disk for FsDisk {
         sync_path(&self.dir.join(name))
     }
 
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(self.dir.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.dir.join(name))
     }

@@ -147,26 +147,52 @@ pub(crate) fn recover<D: Disk>(
             })?;
         recovery.add_segment(*first, bytes.len(), limit, &scanned);
     }
+    keep(disk, segments, &bytes, &recovery)?;
+    if !segments.is_empty() {
+        disk.sync_dir()?;
+    }
+    // Last of all that can fail, so that a start that fails leaves the damage to the next to report.
     // What could not be read may be good: it stays, and the segment after it says where it ends.
     if let Some(torn) = recovery.torn
         && recovery.unreadable_bytes == 0
     {
         disk.truncate(&segment_name(torn.segment), torn.offset)?;
     }
-    // A process that was killed may have left written what it did not come to sync. From now on it
-    // counts as kept, so it must be. (Of bytes whose sync failed before the kill, the kernel may
-    // wrongly say so; nobody was told that they are kept.)
-    for first in segments {
-        disk.sync(&segment_name(*first))?;
-    }
-    if !segments.is_empty() {
-        disk.sync_dir()?;
-    }
     // The lsns that the unreadable bytes may hold are not given again.
     recovery.last = recovery
         .last
         .plus(recovery.unreadable_bytes / RECORD_BYTES_MIN);
     Ok(recovery)
+}
+
+/// Makes certain what was read: from now on it counts as kept.
+///
+/// A process that was killed may have left written what it did not come to sync. Worse, a sync of the
+/// last segment may have failed before, and what the system then shows is not on the disk, whatever a
+/// later sync says. So the last segment is written over itself. Those before it are certain: each was
+/// synced before the next one was begun, or the next one says from where on it does not count.
+fn keep<D: Disk>(
+    disk: &D,
+    segments: &[Lsn],
+    last_bytes: &[u8],
+    recovery: &Recovery,
+) -> io::Result<()> {
+    let Some((last, before)) = segments.split_last() else {
+        return Ok(());
+    };
+    for first in before {
+        disk.sync(&segment_name(*first))?;
+    }
+    if recovery.unreadable_bytes > 0 {
+        // What could not be read must not be written over.
+        return disk.sync(&segment_name(*last));
+    }
+    let whole = recovery
+        .torn
+        .map_or(wide(last_bytes.len()), |torn| torn.offset);
+    let whole = usize::try_from(whole).map_err(io::Error::other)?;
+    let bytes = last_bytes.get(..whole).unwrap_or(last_bytes);
+    disk.rewrite(&segment_name(*last), bytes)
 }
 
 /// Reads a whole segment; what the medium can not give back is zeros. Returns how many bytes that

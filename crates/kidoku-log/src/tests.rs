@@ -305,6 +305,26 @@ fn a_real_directory_keeps_a_log() {
 }
 
 #[test]
+fn what_a_failed_sync_gave_up_is_on_the_disk_once_a_restart_has_shown_it() {
+    for seed in 1..20 {
+        let disk = FakeDisk::new(seed);
+        let (mut log, _, _) = open(&disk, LogOptions::default());
+        let group = records(&["shown"]);
+        log.append_group(&[&group], 1, 0).unwrap();
+        disk.set_faults(Faults::ALWAYS);
+        log.sync().unwrap_err();
+        // Killed, while the power stays: the system still shows the bytes, and says of a sync that it
+        // succeeded.
+        drop(log);
+        disk.set_faults(Faults::NEVER);
+        assert_eq!(read(&disk).1, numbered(&["shown"]));
+        // From here on answers rest on them.
+        disk.power_cut();
+        assert_eq!(read(&disk).1, numbered(&["shown"]), "seed {seed}");
+    }
+}
+
+#[test]
 fn on_a_real_disk_a_segment_that_was_never_certain_is_made_again_under_its_name() {
     let dir = std::env::temp_dir().join(format!("kidoku-log-again-{}", std::process::id()));
     let disk = FsDisk::open(&dir).unwrap();
