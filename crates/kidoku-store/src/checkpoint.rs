@@ -195,6 +195,18 @@ impl Checkpoint {
         Arc::clone(&self.shared.stuck)
     }
 
+    /// The log can not be written. What is handed over from now on is merged, so that loads see it,
+    /// but is not written to the store: a flush that is broken off by a crash is repaired from the
+    /// log, which does not have it.
+    pub fn hold(&self) {
+        self.shared.set_held(true);
+    }
+
+    /// The log has everything again.
+    pub fn release(&self) {
+        self.shared.set_held(false);
+    }
+
     /// Answers a load, on another thread, from everything that was handed to [`Self::batch`] before.
     pub fn load(&self, load: Load, reply: LoadReply) {
         self.shared.enqueue_job(Job::Load { load, reply });

@@ -63,6 +63,16 @@ impl Steps {
         self.shared.has_room()
     }
 
+    /// The log can not be written; see [`Checkpoint::hold`](super::Checkpoint::hold).
+    pub fn hold(&self) {
+        self.shared.set_held(true);
+    }
+
+    /// The log has everything again.
+    pub fn release(&self) {
+        self.shared.set_held(false);
+    }
+
     /// Queues a load behind everything handed to [`Self::batch`] before.
     pub fn load(&self, load: Load, reply: LoadReply) {
         self.shared.enqueue_job(Job::Load { load, reply });

@@ -77,6 +77,8 @@ struct State {
     /// Jobs with the batch that each has to see.
     jobs: VecDeque<(u64, Job)>,
     flush_requests: Vec<FlushRequest>,
+    /// The log can not be written: what was merged may not be in it, so it stays out of the store.
+    held: bool,
     stop: Option<Stop>,
     merger_done: bool,
     /// Why closing gave up.
@@ -88,6 +90,10 @@ impl State {
     /// The last flush failed.
     fn is_failing(&self) -> bool {
         self.status.flush_error.is_some()
+    }
+
+    fn may_freeze(&self) -> bool {
+        self.frozen.is_none() && !self.held
     }
 
     fn push(&mut self, batch: Batch) {
@@ -162,6 +168,11 @@ impl Shared {
         drop(state);
         self.for_merger.notify_one();
         Ok(())
+    }
+
+    pub(super) fn set_held(&self, held: bool) {
+        self.state().held = held;
+        self.for_merger.notify_all();
     }
 
     pub(super) fn enqueue_job(&self, job: Job) {
@@ -273,17 +284,17 @@ impl Shared {
                 return None;
             }
             let due_in = self.due_in(&state);
-            if state.frozen.is_none() && due_in == Some(Duration::ZERO) {
+            if state.may_freeze() && due_in == Some(Duration::ZERO) {
                 self.freeze(&mut state);
             }
             if let Some(batch) = state.queue.pop_front() {
                 return Some(batch);
             }
-            if state.stop.is_some() && state.active_since.is_none() {
+            if state.stop.is_some() && (state.active_since.is_none() || state.held) {
                 return None;
             }
             state = match due_in {
-                Some(due_in) if state.frozen.is_none() && due_in > Duration::ZERO => {
+                Some(due_in) if state.may_freeze() && due_in > Duration::ZERO => {
                     let waited = self.for_merger.wait_timeout(state, due_in);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -520,7 +531,7 @@ impl Shared {
     /// Freezes the active overlay. False when it is empty or the last one is still there.
     pub(super) fn freeze_step(&self) -> bool {
         let mut state = self.state();
-        let may = state.frozen.is_none() && state.active_since.is_some();
+        let may = state.may_freeze() && state.active_since.is_some();
         if may {
             self.freeze(&mut state);
         }

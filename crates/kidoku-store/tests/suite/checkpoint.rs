@@ -446,3 +446,25 @@ fn step_by_step_a_load_waits_for_its_batches_and_a_flush_for_what_is_frozen() {
     assert_eq!(steps.flush(), FlushStep::Idle);
     assert_eq!(steps.stored_clock().unwrap(), Clock(1));
 }
+
+#[test]
+fn what_the_log_does_not_have_stays_out_of_the_store_also_when_closing() {
+    let store = Arc::new(Memory::new());
+    let (checkpoint, flushed) = start(store.clone(), options(1));
+    checkpoint.hold();
+    checkpoint.batch(batch(1, &[ack("ann", "c", 7)])).unwrap();
+    let Loaded::Facts(facts) = load(&checkpoint, Load::User(user("ann"))) else {
+        panic!("a user is facts");
+    };
+    assert_eq!(facts, [ack("ann", "c", 7)]);
+    checkpoint.close().unwrap();
+    assert!(store.is_empty().unwrap());
+
+    let (checkpoint, _flushed) = start(store.clone(), options(1));
+    checkpoint.hold();
+    checkpoint.batch(batch(1, &[ack("ann", "c", 7)])).unwrap();
+    checkpoint.release();
+    flush_now(&checkpoint).unwrap();
+    assert!(!store.is_empty().unwrap());
+    drop(flushed);
+}

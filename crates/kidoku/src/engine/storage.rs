@@ -114,14 +114,20 @@ impl Storage {
     ) -> Result<Self, StorageError> {
         let store_dir = config.data_dir.join("store");
         let store = Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
+        // A process that was killed may have left rows that can be read and are not durable. From now on
+        // answers rest on them.
+        store.sync()?;
         let store_is_empty = store.range(&[], &KEY_END, 1)?.is_empty();
         let embedded = Arc::clone(&store);
         let cutter = Arc::new(OnceLock::new());
         let checkpoint = Arc::new(start_checkpoint(config, store, Arc::clone(&cutter))?);
+        // Before the log is opened: what can fail comes first, so that a start that fails leaves the
+        // log's damage to the next start to report.
+        let stored_clock = checkpoint.stored_clock()?;
         let log_dir = config.data_dir.join("log");
         let (log, recovery) = replay(config, &log_dir, &checkpoint, progress)?;
         drop(cutter.set(log.cutter()));
-        let clock_seen = recovery.clock_max.max(checkpoint.stored_clock()?.0);
+        let clock_seen = recovery.clock_max.max(stored_clock.0);
         let clock = Arc::new(AtomicU64::new(clock_seen));
         let is_fresh = store_is_empty && clock_seen == 0 && recovery.last == Lsn::NONE;
 
@@ -344,12 +350,14 @@ impl Sink<Marker> for LogSink {
     }
 
     fn failed(&mut self, _first: Lsn, _last: Lsn, error: &io::Error) {
+        self.checkpoint.hold();
         if let Some(shared) = self.shared.get() {
             shared.publish_failing(Some(error.to_string()));
         }
     }
 
     fn recovered(&mut self) {
+        self.checkpoint.release();
         if let Some(shared) = self.shared.get() {
             shared.publish_failing(None);
         }
