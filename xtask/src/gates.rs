@@ -2,7 +2,7 @@
 //! here; `cargo xtask test` runs them in a short form, `cargo xtask torture` in a long one.
 
 use crate::program::{self, command};
-use crate::{root, supply};
+use crate::{root, sim, supply};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -28,6 +28,11 @@ pub(crate) struct Turn {
 
 /// All gates, in the order they run.
 pub(crate) const GATES: &[Gate] = &[
+    Gate {
+        name: "sim",
+        run: sim::gate,
+        long: sim::turn,
+    },
     Gate {
         name: "kill",
         run: || torture(&["kill"]),

@@ -10,6 +10,7 @@ mod gates;
 mod perf;
 mod program;
 mod setup;
+mod sim;
 mod suite;
 mod supply;
 #[cfg(test)]
@@ -29,6 +30,8 @@ usage: cargo xtask COMMAND
   torture --minutes N [--report FILE] [NAME ...]
                 the gates in turn, each with fresh seeds and for longer, until the time is over; adds to
                 the totals in FILE (target/torture.md)
+  sim [--seed N | --seeds N | --minutes M] [--first N]
+                run the simulator; a seed that fails is run again without all that it does not need
   tidy          only the checks of layout and style (part of `test`)
   gen           write the generated files again (docs/reference, transcripts)
   sbom [FILE]   write what the server is made of as CycloneDX (target/kidoku.cdx.json)
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["gates", names @ ..] => gates::run(names),
         ["torture", options @ ..] => torture::run(options),
+        ["sim", options @ ..] => sim::run(options),
         ["tidy"] => program::cargo(&["test", "--package", "xtask"]),
         ["gen"] => suite::generate(),
         ["sbom"] => supply::write_bill("target/kidoku.cdx.json"),

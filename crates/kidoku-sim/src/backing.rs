@@ -104,16 +104,25 @@ impl Backing {
         self.checkpoint()?;
         let stored = self.layers.load(load).map_err(|error| error.to_string())?;
         let (seen, _) = self.facts.split_at(self.merged);
-        let folded = loader::answer(seen, load);
-        let purged = unauthored(&stored);
-        let (one, two) = (in_order(&stored, &purged), in_order(&folded, &purged));
-        if one != two {
-            return Err(format!(
-                "{load:?}\n  the store says {one:?}\n  the log says   {two:?}"
-            ));
-        }
+        same_load(load, &stored, seen)?;
         Ok(stored)
     }
+}
+
+/// Whether a store's answer to a load is what a fold of the facts in it gives.
+///
+/// # Errors
+/// The difference.
+pub fn same_load(load: &Load, stored: &Loaded, facts: &[Fact]) -> Result<(), String> {
+    let folded = loader::answer(facts, load);
+    let purged = unauthored(stored);
+    let (one, two) = (in_order(stored, &purged), in_order(&folded, &purged));
+    if one != two {
+        return Err(format!(
+            "{load:?}\n  the store says {one:?}\n  the log says   {two:?}"
+        ));
+    }
+    Ok(())
 }
 
 /// The messages whose author was erased. A store drops the name when it purges the user, which may

@@ -500,7 +500,7 @@ impl Run {
 }
 
 /// Two answers, of lists only the entries that differ.
-fn difference(due: &Answer, came: &Answer) -> String {
+pub(crate) fn difference(due: &Answer, came: &Answer) -> String {
     let (mut due, mut came) = (due.clone(), came.clone());
     match (&mut due, &mut came) {
         (Ok(Reply::ReadStates(due)), Ok(Reply::ReadStates(came))) if due.len() == came.len() => {

@@ -5,6 +5,7 @@
 //! by looking at every message; where the model and the shards disagree, one of them is wrong.
 
 pub mod backing;
+pub mod campaign;
 pub mod cluster;
 pub mod history;
 pub mod loader;
@@ -12,3 +13,4 @@ pub mod model;
 pub mod random;
 pub mod shrink;
 pub mod workload;
+pub mod world;

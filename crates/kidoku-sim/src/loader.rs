@@ -30,22 +30,22 @@ fn keep<K: Ord, T: Clone>(
 
 /// Facts by key, each key's facts merged into one.
 #[derive(Debug, Default)]
-struct Folded {
-    erased: BTreeMap<UserKey, Clock>,
-    floors: BTreeMap<(UserKey, Option<Name>), (Incarnation, Floor)>,
-    roles: BTreeMap<(UserKey, Name), (Incarnation, (Clock, bool))>,
-    states: BTreeMap<(UserKey, ChannelKey), StateRow>,
-    named: BTreeMap<(UserKey, ChannelKey, MessageId), Incarnation>,
-    own: BTreeMap<(UserKey, ChannelKey, MessageId), Incarnation>,
-    dropped: BTreeMap<ChannelKey, Clock>,
-    settings: BTreeMap<ChannelKey, (Incarnation, Settings)>,
-    trims: BTreeMap<ChannelKey, (Incarnation, (Position, Clock))>,
-    messages: BTreeMap<(ChannelKey, MessageId), MessageRow>,
-    texts: BTreeMap<(ChannelKey, Name), (Incarnation, MessageId)>,
+pub(crate) struct Folded {
+    pub(crate) erased: BTreeMap<UserKey, Clock>,
+    pub(crate) floors: BTreeMap<(UserKey, Option<Name>), (Incarnation, Floor)>,
+    pub(crate) roles: BTreeMap<(UserKey, Name), (Incarnation, (Clock, bool))>,
+    pub(crate) states: BTreeMap<(UserKey, ChannelKey), StateRow>,
+    pub(crate) named: BTreeMap<(UserKey, ChannelKey, MessageId), Incarnation>,
+    pub(crate) own: BTreeMap<(UserKey, ChannelKey, MessageId), Incarnation>,
+    pub(crate) dropped: BTreeMap<ChannelKey, Clock>,
+    pub(crate) settings: BTreeMap<ChannelKey, (Incarnation, Settings)>,
+    pub(crate) trims: BTreeMap<ChannelKey, (Incarnation, (Position, Clock))>,
+    pub(crate) messages: BTreeMap<(ChannelKey, MessageId), MessageRow>,
+    pub(crate) texts: BTreeMap<(ChannelKey, Name), (Incarnation, MessageId)>,
 }
 
 impl Folded {
-    fn fold(&mut self, fact: &Fact) {
+    pub(crate) fn fold(&mut self, fact: &Fact) {
         match fact {
             Fact::UserErased { user, clock } => {
                 let known = self.erased.entry(user.clone()).or_default();
@@ -173,15 +173,15 @@ impl Folded {
         }
     }
 
-    fn erasure(&self, user: &UserKey) -> Clock {
+    pub(crate) fn erasure(&self, user: &UserKey) -> Clock {
         self.erased.get(user).copied().unwrap_or_default()
     }
 
-    fn drop_clock(&self, channel: &ChannelKey) -> Clock {
+    pub(crate) fn drop_clock(&self, channel: &ChannelKey) -> Clock {
         self.dropped.get(channel).copied().unwrap_or_default()
     }
 
-    fn state(&self, user: &UserKey, channel: &ChannelKey) -> Option<&StateRow> {
+    pub(crate) fn state(&self, user: &UserKey, channel: &ChannelKey) -> Option<&StateRow> {
         let row = self.states.get(&(user.clone(), channel.clone()))?;
         (row.incarnation >= self.erasure(user)).then_some(row)
     }

@@ -26,7 +26,7 @@ impl Edit {
 }
 
 /// Everything that was said about one message; what several posts of one id said is united.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) posted: bool,
     /// Silent wins over not silent when two posts of one id differ.
@@ -80,7 +80,7 @@ impl Message {
 }
 
 /// A channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Channel {
     pub(super) messages: BTreeMap<MessageId, Message>,
     pub(super) trim: u64,

@@ -5,6 +5,7 @@
 //! Whoever compares the model with the shards translates them.
 
 mod channel;
+mod facts;
 mod read;
 mod user;
 mod write;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use user::User;
 
 /// All apps, users and channels, with the whole past.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     ordinal: u64,
     users: BTreeMap<UserKey, User>,
@@ -175,6 +176,11 @@ impl Model {
     fn next_ordinal(&mut self) -> u64 {
         self.ordinal += 1;
         self.ordinal
+    }
+
+    /// The next era or floor gets this clock in place of an ordinal: for whoever keeps real clocks.
+    pub fn set_next_clock(&mut self, clock: Clock) {
+        self.ordinal = clock.0.saturating_sub(1);
     }
 
     /// The era a mark unread has opened last; what a new one is bound to.

@@ -6,7 +6,7 @@ use kidoku_core::id::{ChannelKey, MessageId, Name};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What happened between a user and a channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     /// Era (an ordinal, 0 = none) and position.
     pub(super) cursor: (u64, u64),
@@ -45,7 +45,7 @@ impl Row {
 }
 
 /// One "mark all read".
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Floor {
     pub(super) ordinal: u64,
     pub(super) space: Option<Name>,
@@ -53,7 +53,7 @@ pub(super) struct Floor {
 }
 
 /// A user.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct User {
     pub(super) rows: BTreeMap<ChannelKey, Row>,
     pub(super) floors: Vec<Floor>,

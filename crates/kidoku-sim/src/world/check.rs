@@ -1,0 +1,383 @@
+//! What must hold: of every reply, of every load, of every start, and when all is quiet.
+
+use super::plan::Mode;
+use super::process::Process;
+use super::run::World;
+use crate::backing::same_load;
+use crate::history::difference;
+use crate::model::Model;
+use crate::workload;
+use kidoku_core::clock::{Clock, Millis};
+use kidoku_core::effect::{Load, LoadFailed, Loaded};
+use kidoku_core::error::Error;
+use kidoku_core::fact::Fact;
+use kidoku_core::id::NameKind;
+use kidoku_core::reply::Reply;
+use kidoku_core::request::{Page, Request};
+
+/// A reply, or why there is none.
+type Answer = Result<Reply, Error>;
+
+/// The request under way, when there is one at a time.
+#[derive(Debug)]
+struct Executing {
+    id: u64,
+    request: Request,
+    /// How many facts had been emitted when it began.
+    emitted: usize,
+}
+
+/// What the checks remember.
+#[derive(Debug)]
+pub(super) struct Checks {
+    mode: Mode,
+    /// With one request at a time: what each request has done, by the independent model.
+    model: Model,
+    executing: Option<Executing>,
+    /// A request failed half-way: what it did is read from the facts as soon as all is quiet.
+    unsure: bool,
+    acked: Vec<Request>,
+    /// Something was erased or dropped, which takes away what was acknowledged before.
+    gone: bool,
+    /// A record has rotted, which takes away what was acknowledged too.
+    rotten: bool,
+}
+
+impl Checks {
+    pub(super) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            model: Model::new(),
+            executing: None,
+            unsure: false,
+            acked: Vec::new(),
+            gone: false,
+            rotten: false,
+        }
+    }
+
+    /// True when a request may begin.
+    pub(super) fn may_begin(&self) -> bool {
+        self.mode != Mode::OneAtATime || (self.executing.is_none() && !self.unsure)
+    }
+
+    pub(super) fn begin(&mut self, id: u64, request: Request, emitted: usize) {
+        self.gone |= matches!(request, Request::Erase { .. } | Request::Drop { .. });
+        if self.mode == Mode::OneAtATime {
+            self.executing = Some(Executing {
+                id,
+                request,
+                emitted,
+            });
+        }
+    }
+
+    /// The model knows what the server knows.
+    pub(super) fn is_sure(&self) -> bool {
+        self.mode == Mode::OneAtATime && self.executing.is_none() && !self.unsure
+    }
+
+    /// A process has ended, and with it what it was doing.
+    pub(super) fn ended(&mut self) {
+        self.executing = None;
+        self.unsure = false;
+    }
+
+    /// A client was told that its request is done.
+    pub(super) fn acked(&mut self, request: Request) {
+        self.acked.push(request);
+    }
+}
+
+impl World {
+    /// Before anything new: takes the time, and where it was not sure what a request did, looks.
+    pub(super) fn look_again(&mut self) {
+        if self.checks.executing.is_none() {
+            self.now = self.clock;
+        }
+        if self.checks.unsure
+            && let Some(life) = self.lives.first().and_then(Option::as_ref)
+            && life.is_quiet()
+        {
+            self.checks.model = Model::of_facts(life.facts());
+            self.checks.unsure = false;
+        }
+    }
+
+    /// Every answer of a shard, as it is given.
+    pub(super) fn check_answers(&mut self, owner: usize) -> Result<(), String> {
+        let Some(life) = self.lives.get_mut(owner).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        let answers = std::mem::take(&mut life.answered);
+        for (id, came) in answers {
+            self.note(format_args!("{id} answers {came:?}"));
+            if came == Err(Error::Storage) && self.plan.store.read == 0 {
+                return Err("a load failed without a fault of the store".to_owned());
+            }
+            if self.checks.mode == Mode::OneAtATime {
+                self.check_answer(id, &came)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_answer(&mut self, id: u64, came: &Answer) -> Result<(), String> {
+        let Some(executing) = self.checks.executing.take() else {
+            return Err(format!("an answer that nobody waits for: {came:?}"));
+        };
+        let request = &executing.request;
+        if executing.id != id {
+            return Err(format!(
+                "the answer of another call to {request:?}: {came:?}"
+            ));
+        }
+        if *came == Err(Error::Storage) {
+            self.checks.unsure = true;
+            return Ok(());
+        }
+        let Some(life) = self.lives.first().and_then(Option::as_ref) else {
+            return Ok(());
+        };
+        let said = life.emitted.get(executing.emitted..).unwrap_or_default();
+        let model = &mut self.checks.model;
+        if let Some(clock) = new_clock(request, came, said)? {
+            check_era_rises(model, self.now, request, clock)?;
+            model.set_next_clock(clock);
+        }
+        if let Some(due) = model.apply(self.now, request) {
+            self.totals.replies_checked += 1;
+            compare(request, due, came)?;
+        }
+        Ok(())
+    }
+
+    /// Every load, against a fold of all facts that are merged.
+    pub(super) fn check_load(
+        &mut self,
+        owner: usize,
+        load: &Load,
+        data: Result<Loaded, LoadFailed>,
+    ) -> Result<(), String> {
+        if !self.plan.loads_checked || self.plan.mode == Mode::TwoOwners {
+            return Ok(());
+        }
+        let Some(life) = self.lives.get(owner).and_then(Option::as_ref) else {
+            return Ok(());
+        };
+        match data {
+            Ok(data) => {
+                let facts: Vec<Fact> = life.facts_up_to(life.merged()).cloned().collect();
+                self.totals.loads_checked += 1;
+                same_load(load, &data, &facts)
+            }
+            Err(LoadFailed) if self.plan.store.read > 0 => Ok(()),
+            Err(LoadFailed) => Err(format!("{load:?} failed without a fault of the store")),
+        }
+    }
+
+    /// A start has found everything that was promised, and where all was quiet nothing else.
+    pub(super) fn check_start(&mut self, owner: usize) -> Result<(), String> {
+        let left = std::mem::take(&mut self.left[owner]);
+        let Some(life) = self.lives.get(owner).and_then(Option::as_ref) else {
+            return Ok(());
+        };
+        let found = Model::of_facts(&life.base);
+        let due = Model::of_facts(life.base.iter().chain(&left.promised));
+        if found != due {
+            let lost = lost_facts(life, &left.promised, &found);
+            self.totals.records_rotten += lost.len() as u64;
+            self.checks.rotten = true;
+            if lost.len() as u64 > left.flips {
+                return Err(format!(
+                    "acknowledged facts are gone after a start ({} bits flipped): {lost:?}",
+                    left.flips
+                ));
+            }
+            let recovery = &life.recovery;
+            if recovery.damage_count == 0 && recovery.torn.is_none() {
+                return Err(format!("a record rotted away unnoticed: {lost:?}"));
+            }
+        }
+        if self.checks.mode == Mode::OneAtATime {
+            if left.settled && left.flips == 0 {
+                let mut found = found.clone();
+                for question in questions(2) {
+                    let due = self.checks.model.apply(self.now, &question);
+                    let came = found.apply(self.now, &question);
+                    if let (Some(due), Some(came)) = (due, came) {
+                        compare(&question, due, &came)
+                            .map_err(|text| format!("after a start at rest: {text}"))?;
+                    }
+                }
+            }
+            self.checks.model = found;
+        }
+        Ok(())
+    }
+
+    /// Every number, at every owner, against a count of all facts.
+    pub(super) fn count_everything(&mut self) -> Result<(), String> {
+        let mut facts: Vec<Fact> = Vec::new();
+        for life in self.lives.iter().flatten() {
+            facts.extend(life.facts().cloned());
+        }
+        let mut model = Model::of_facts(&facts);
+        if !self.checks.gone && !self.checks.rotten {
+            let lacking = self
+                .checks
+                .acked
+                .iter()
+                .find_map(|request| model.lacks(request));
+            if let Some(lacking) = lacking {
+                return Err(lacking);
+            }
+        }
+        for owner in 0..self.lives.len() {
+            for question in questions(3) {
+                let came = self.ask(owner, &question)?;
+                self.totals.counts_at_rest += 1;
+                if let Some(due) = model.apply(self.now, &question) {
+                    compare(&question, due, &came)
+                        .map_err(|text| format!("at rest, owner {owner}: {text}"))?;
+                }
+            }
+        }
+        self.calls.clear();
+        Ok(())
+    }
+
+    /// Asks and waits, while there are no faults.
+    fn ask(&mut self, owner: usize, question: &Request) -> Result<Answer, String> {
+        let id = self.call(owner, question.clone());
+        for _ in 0..STEPS_PER_QUESTION_MAX {
+            self.step()?;
+            let result = self.calls.get(&id).and_then(|call| call.result.clone());
+            if let Some(result) = result {
+                self.calls.remove(&id);
+                return Ok(result);
+            }
+        }
+        Err(format!("no answer to {question:?}"))
+    }
+}
+
+/// Steps after which a question counts as never answered.
+const STEPS_PER_QUESTION_MAX: u32 = 5_000;
+
+/// The clock of an era or a floor that a request has made.
+fn new_clock(request: &Request, came: &Answer, said: &[Fact]) -> Result<Option<Clock>, String> {
+    match (request, came) {
+        (Request::MarkUnread { .. }, Ok(Reply::ReadState(state))) => Ok(Some(state.era)),
+        (Request::AckAll { user: asked, .. }, Ok(_)) => {
+            let floor = said.iter().rev().find_map(|fact| match fact {
+                Fact::Floor { user, floor, .. } if user == asked => floor.entries().first(),
+                _ => None,
+            });
+            match floor {
+                Some(entry) => Ok(Some(entry.clock)),
+                None => Err(format!("{request:?} has left no floor")),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn check_era_rises(
+    model: &mut Model,
+    now: Millis,
+    request: &Request,
+    clock: Clock,
+) -> Result<(), String> {
+    let Request::MarkUnread { user, channel, .. } = request else {
+        return Ok(());
+    };
+    let count = Request::Count {
+        user: user.clone(),
+        channels: vec![channel.clone()],
+    };
+    let Some(Ok(Reply::ReadStates(states))) = model.apply(now, &count) else {
+        return Ok(());
+    };
+    match states.first() {
+        Some(before) if before.era >= clock => Err(format!(
+            "{request:?}: its era {clock:?} is not above {:?}",
+            before.era
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Those of the promised facts that are not there.
+fn lost_facts(life: &Process, promised: &[Fact], found: &Model) -> Vec<Fact> {
+    let mut lost: Vec<Fact> = Vec::new();
+    for fact in promised {
+        let with = Model::of_facts(life.base.iter().chain([fact]));
+        if with != *found && !lost.contains(fact) {
+            lost.push(fact.clone());
+        }
+    }
+    lost
+}
+
+fn compare(request: &Request, due: Answer, came: &Answer) -> Result<(), String> {
+    let due = align(due, came);
+    if due == *came {
+        return Ok(());
+    }
+    Err(format!("{request:?}{}", difference(&due, came)))
+}
+
+/// Takes over from what came what no model knows: revisions, times, and how much an erasure took.
+fn align(due: Answer, came: &Answer) -> Answer {
+    let mut due = due?;
+    let Ok(came) = came else {
+        return Ok(due);
+    };
+    match (&mut due, came) {
+        (Reply::State { rev, .. }, Reply::State { rev: real, .. }) => *rev = *real,
+        (Reply::Badge(badge), Reply::Badge(real)) => badge.rev = real.rev,
+        (Reply::Explanation(due), Reply::Explanation(real)) => {
+            due.set_at = real.set_at;
+            if !due.state.member {
+                due.line = real.line;
+                due.part = real.part;
+                due.floor = real.floor;
+                due.join = real.join;
+                due.trim = real.trim;
+            }
+        }
+        (Reply::Erased { .. }, Reply::Erased { .. }) => due = came.clone(),
+        _ => {}
+    }
+    Ok(due)
+}
+
+/// What is asked to compare everything; `seen` = messages per channel whose receipts are asked for.
+fn questions(seen: u64) -> Vec<Request> {
+    let mut questions = Vec::new();
+    for user in workload::users() {
+        questions.push(Request::Count {
+            user: user.clone(),
+            channels: workload::channels(),
+        });
+        questions.push(Request::Badge {
+            user: user.clone(),
+            space: None,
+        });
+        questions.push(Request::Badge {
+            user,
+            space: Some(workload::name(NameKind::Space, "s0")),
+        });
+    }
+    for channel in workload::channels() {
+        for n in 1..=seen {
+            questions.push(Request::Seen {
+                channel: channel.clone(),
+                id: workload::id(n * 3),
+                list: Some(Page::default()),
+            });
+        }
+    }
+    questions
+}

@@ -1,0 +1,304 @@
+//! A store in memory that fails, and that loses in a crash what was not synced.
+//!
+//! Rows are bytes, with the codec and the merge of the real stores. One store may have several
+//! owners; it then never loses its power, as a distributed store does not.
+
+use crate::random::Random;
+use kidoku_core::fact::Fact;
+use kidoku_store::key::{Key, parse};
+use kidoku_store::value::{Row, decode_row, encode_row, merge_value};
+use kidoku_store::{Applied, Entry, KeyRow, Store, StoreError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How often what fails, in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreFaults {
+    /// A group is merged in part only, or a removal or a named value is refused.
+    pub write: u64,
+    /// A sync fails, and what was not synced may be gone.
+    pub sync: u64,
+    /// A read fails.
+    pub read: u64,
+}
+
+/// How often each fault has happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreTotals {
+    /// Writes that failed.
+    pub failed_writes: u64,
+    /// Syncs that failed.
+    pub failed_syncs: u64,
+    /// Reads that failed.
+    pub failed_reads: u64,
+    /// Rows that a crash took back.
+    pub lost_rows: u64,
+}
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Debug)]
+struct State {
+    /// Named values are rows too, under a key no row has.
+    rows: Rows,
+    /// What was there, or not, before each change since the last sync.
+    before: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// What is lost is what was written last, as with a journal.
+    in_order: bool,
+    faults: StoreFaults,
+    random: Random,
+    totals: StoreTotals,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SimStore(Mutex<State>);
+
+/// Above every key of a row.
+const META: u8 = 0xff;
+
+impl State {
+    fn fails(&mut self, rate: impl Fn(&StoreFaults) -> u64) -> bool {
+        let per_mille = rate(&self.faults);
+        per_mille > 0 && self.random.below(1_000) < per_mille
+    }
+
+    fn put(&mut self, key: &[u8], value: Option<Vec<u8>>) {
+        let old = match value {
+            Some(value) => self.rows.insert(key.to_vec(), value),
+            None => self.rows.remove(key),
+        };
+        self.before.push((key.to_vec(), old));
+    }
+
+    /// Takes back some of the changes since the last sync; the others stay as uncertain as before.
+    fn lose(&mut self) {
+        let from = self.random.place(self.before.len() + 1);
+        let in_order = self.in_order || self.random.chance(50);
+        let mut chosen: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+        let mut kept = Vec::new();
+        for (at, (key, old)) in std::mem::take(&mut self.before)
+            .into_iter()
+            .enumerate()
+            .rev()
+        {
+            let known = chosen.get(&key).copied();
+            let lost = match known {
+                Some(lost) => lost,
+                None => {
+                    let lost = self.random.chance(50);
+                    chosen.insert(key.clone(), lost);
+                    lost
+                }
+            };
+            if if in_order { at < from } else { !lost } {
+                kept.push((key, old));
+                continue;
+            }
+            self.totals.lost_rows += 1;
+            match old {
+                Some(old) => self.rows.insert(key, old),
+                None => self.rows.remove(&key),
+            };
+        }
+        kept.reverse();
+        self.before = kept;
+    }
+
+    fn refuse_write(&mut self) -> Result<(), StoreError> {
+        if self.fails(|faults| faults.write) {
+            self.totals.failed_writes += 1;
+            return Err(StoreError::Closed);
+        }
+        Ok(())
+    }
+
+    fn refuse_read(&mut self) -> Result<(), StoreError> {
+        if self.fails(|faults| faults.read) {
+            self.totals.failed_reads += 1;
+            return Err(StoreError::Closed);
+        }
+        Ok(())
+    }
+}
+
+impl SimStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self(Mutex::new(State {
+            rows: Rows::new(),
+            before: Vec::new(),
+            in_order: false,
+            faults: StoreFaults::default(),
+            random: Random::new(0),
+            totals: StoreTotals::default(),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic of what is driven ends the run, so nobody sees a half-changed state.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets how often what fails from now on.
+    pub fn set_faults(&self, faults: StoreFaults) {
+        self.state().faults = faults;
+    }
+
+    /// Decides the faults to come.
+    pub fn reseed(&self, seed: u64) {
+        self.state().random = Random::new(seed);
+    }
+
+    /// What is lost is what was written last. A row of a roster is then never there without the row
+    /// it is derived from; where the log rots too, nothing else would bring that back.
+    pub fn lose_in_order(&self) {
+        self.state().in_order = true;
+    }
+
+    /// How often each fault has happened.
+    pub fn totals(&self) -> StoreTotals {
+        self.state().totals
+    }
+
+    /// The power goes: of the rows written since the last sync, any may be as they were before.
+    pub fn cut_power(&self) {
+        let mut state = self.state();
+        if state.random.chance(70) {
+            state.lose();
+        }
+        state.before.clear();
+    }
+
+    /// Every fact it holds, merged by key.
+    ///
+    /// # Errors
+    /// A row that can not be read back as it was written.
+    pub fn facts(&self) -> Result<Vec<Fact>, String> {
+        let state = self.state();
+        let mut facts = Vec::new();
+        for (key, bytes) in state.rows.iter().filter(|(key, _)| !is_meta(key)) {
+            let unreadable = |reason| format!("a stored row does not decode: {reason:?}");
+            let (Key::Fact(parts), Row::Fact(value)) = (
+                parse(key).map_err(unreadable)?,
+                decode_row(key, bytes).map_err(unreadable)?,
+            ) else {
+                continue;
+            };
+            facts.push(Fact::join(parts, value).map_err(unreadable)?);
+        }
+        Ok(facts)
+    }
+}
+
+impl Default for SimStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn is_meta(key: &[u8]) -> bool {
+    key.first() == Some(&META)
+}
+
+fn meta_key(name: &str) -> Vec<u8> {
+    let mut key = vec![META];
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+fn row_of(key: &[u8], bytes: &[u8]) -> Result<Row, StoreError> {
+    // What it gives back is what it was given, so this is a fault of the codec.
+    decode_row(key, bytes).map_err(|reason| StoreError::Corrupt {
+        key: key.escape_ascii().to_string(),
+        reason,
+    })
+}
+
+impl Store for SimStore {
+    fn apply(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
+        let mut state = self.state();
+        let fails = !group.is_empty() && state.fails(|faults| faults.write);
+        let kept = if fails {
+            state.random.place(group.len())
+        } else {
+            group.len()
+        };
+        let mut applied = Applied::default();
+        for Entry { key, row } in group.iter().take(kept) {
+            let merged = match state.rows.get(*key) {
+                Some(stored) => {
+                    merge_value(key, stored, row).map_err(|reason| StoreError::Corrupt {
+                        key: key.escape_ascii().to_string(),
+                        reason,
+                    })?
+                }
+                None => Some(encode_row(key, row)),
+            };
+            if let Some(bytes) = merged {
+                state.put(key, Some(bytes));
+                applied.written += 1;
+            }
+        }
+        if fails {
+            state.totals.failed_writes += 1;
+            return Err(StoreError::Closed);
+        }
+        Ok(applied)
+    }
+
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.refuse_write()?;
+        for key in keys {
+            state.put(key, None);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.fails(|faults| faults.sync) {
+            state.totals.failed_syncs += 1;
+            // As a store that had to be opened again: what is gone can not be read either.
+            if state.random.chance(40) {
+                state.lose();
+            }
+            return Err(StoreError::Closed);
+        }
+        state.before.clear();
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let mut state = self.state();
+        state.refuse_read()?;
+        let bytes = state.rows.get(key);
+        bytes.map(|bytes| row_of(key, bytes)).transpose()
+    }
+
+    fn range(&self, from: &[u8], end: &[u8], limit: usize) -> Result<Vec<KeyRow>, StoreError> {
+        let mut state = self.state();
+        state.refuse_read()?;
+        // A tree panics on a range that ends before it begins.
+        let end = end.max(from).to_vec();
+        let rows = state.rows.range(from.to_vec()..end);
+        rows.filter(|(key, _)| !is_meta(key))
+            .take(limit)
+            .map(|(key, bytes)| Ok((key.clone(), row_of(key, bytes)?)))
+            .collect()
+    }
+
+    fn meta_get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut state = self.state();
+        state.refuse_read()?;
+        Ok(state.rows.get(&meta_key(name)).cloned())
+    }
+
+    fn meta_put(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.refuse_write()?;
+        state.put(&meta_key(name), Some(value.to_vec()));
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! The simulated world, in short: its seeds hold, and one seed is one trace.
+
+use kidoku_sim::world::{Plan, Totals, run, run_noted};
+
+/// The gate runs twenty thousand.
+const SEEDS: u64 = 400;
+
+#[test]
+fn what_is_acknowledged_is_there_and_every_number_is_right_in_a_world_of_faults() {
+    let mut totals = Totals::default();
+    for seed in 0..SEEDS {
+        let plan = Plan::new(seed);
+        let outcome = run(&plan, &plan.events());
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        totals += outcome.totals;
+    }
+    // Faults that do not happen prove nothing.
+    let happened = [
+        totals.acks,
+        totals.replies_checked,
+        totals.counts_at_rest,
+        totals.loads_checked,
+        totals.power_cuts,
+        totals.kills,
+        totals.stops,
+        totals.evictions,
+        totals.flushes,
+        totals.cuts,
+        totals.disk.failed_writes,
+        totals.disk.refused_full,
+        totals.disk.failed_syncs,
+        totals.disk.failed_directory,
+        totals.disk.torn,
+        totals.disk.undone,
+        totals.disk.flipped,
+        totals.store.failed_writes,
+        totals.store.failed_syncs,
+        totals.store.lost_rows,
+        totals.packets_lost,
+        totals.packets_twice,
+    ];
+    assert!(happened.iter().all(|count| *count > 0), "{totals}");
+}
+
+#[test]
+fn one_seed_is_one_trace() {
+    for seed in 0..50 {
+        let plan = Plan::new(seed);
+        let (one, notes) = run_noted(&plan, &plan.events(), true);
+        let (two, again) = run_noted(&plan, &plan.events(), true);
+        assert_eq!(one, two, "seed {seed}");
+        assert!(!notes.is_empty() && notes == again, "seed {seed}");
+    }
+}
