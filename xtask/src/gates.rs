@@ -2,7 +2,7 @@
 //! here; `cargo xtask test` runs them in a short form, `cargo xtask torture` in a long one.
 
 use crate::program::{self, command};
-use crate::{root, sim, supply};
+use crate::{conformance, root, sim, supply};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -46,6 +46,21 @@ pub(crate) const GATES: &[Gate] = &[
                 &text(turn.seconds),
             ])
         },
+    },
+    Gate {
+        name: "openapi",
+        run: conformance::openapi,
+        long: conformance::openapi_turn,
+    },
+    Gate {
+        name: "http2",
+        run: conformance::http2,
+        long: conformance::http2_turn,
+    },
+    Gate {
+        name: "websocket",
+        run: conformance::websocket,
+        long: conformance::websocket_turn,
     },
     Gate {
         name: "supply",

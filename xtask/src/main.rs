@@ -6,6 +6,7 @@
     reason = "a developer command talks to the terminal"
 )]
 
+mod conformance;
 mod gates;
 mod perf;
 mod program;

@@ -168,11 +168,20 @@ fn read(report: &str) -> Result<Vec<Done>, String> {
     lines.map(turn).collect()
 }
 
+/// Words behind a number that measures: sums of those say nothing.
+const UNITS: [&str; 8] = ["ms", "s", "us", "%", "MiB", "KiB", "B", "x"];
+
 /// The numbers that a gate said, by what they count.
 fn counts(said: &str) -> impl Iterator<Item = (&str, u64)> {
+    // "seed 7: 50 cycles, ..." begins with what is in the turn's line already.
+    let said = match said.split_once(": ") {
+        Some((head, rest)) if head.starts_with("seed ") => rest,
+        Some(_) | None => said,
+    };
     said.split([',', ';']).filter_map(|piece| {
         let (number, what) = piece.trim().split_once(' ')?;
-        Some((what, number.parse().ok()?))
+        let unit = what.split(' ').next().unwrap_or_default();
+        (!UNITS.contains(&unit)).then_some((what, number.parse().ok()?))
     })
 }
 
@@ -262,7 +271,11 @@ mod tests {
     fn numbers_that_gates_say_are_added_up_by_what_they_count() {
         let turns = [
             turn("kill", false, "50 cycles, 9000 acks, 0 lost, p99 3 ms"),
-            turn("kill", false, "10 cycles, 1000 acks, 0 lost"),
+            turn(
+                "kill",
+                false,
+                "seed 9: 10 cycles, 1000 acks, 0 lost; 12 ms median",
+            ),
             turn("kill", true, "7 cycles"),
         ];
         assert!(

@@ -1,5 +1,6 @@
 //! Layout and style as tests: what a reviewer should not have to look for.
 
+mod claims;
 mod edges;
 mod files;
 mod length;

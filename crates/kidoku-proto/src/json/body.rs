@@ -1,6 +1,8 @@
 //! Bodies and queries that come in.
 
 use super::IdText;
+#[cfg(feature = "openapi")]
+use super::schema;
 use serde::Deserialize;
 use serde::de::Deserializer;
 
@@ -17,6 +19,7 @@ fn nullable<'de, D: Deserializer<'de>>(
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// 1 to 1,000 users.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, min_items = 1, max_items = 1000))]
     pub users: Vec<String>,
     /// Where their unread starts: `tail` (the default), `start`, or after this message id.
     pub at: Option<IdText>,
@@ -30,12 +33,15 @@ pub struct Message {
     /// Its id, above those of the messages before it.
     pub id: IdText,
     /// Who wrote it. The message never counts for them.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Name>))]
     pub author: Option<String>,
     /// Users it names, at most 1,000.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, max_items = 1000))]
     pub mentions: Vec<String>,
     /// Roles it names, at most 100.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, max_items = 100))]
     pub roles: Vec<String>,
     /// True = it names everyone in the channel.
     #[serde(default)]
@@ -54,13 +60,18 @@ pub struct Message {
 #[serde(deny_unknown_fields)]
 pub struct Edit {
     /// The edit's number, from 1; of two edits the higher one counts, in whatever order they come.
-    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(minimum = 1, maximum = 18446744073709551615u64, format = "uint64")
+    )]
     pub version: u64,
     /// Users it names now, at most 1,000.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, max_items = 1000))]
     pub mentions: Vec<String>,
     /// Roles it names now, at most 100.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, max_items = 100))]
     pub roles: Vec<String>,
     /// True = it names everyone in the channel.
     #[serde(default)]
@@ -74,11 +85,14 @@ pub struct Edit {
 pub struct Channel {
     /// The space the channel belongs to; null = none.
     #[serde(default, deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Name>))]
     pub space: Option<Option<String>>,
     /// The channel of which this one is a thread; null = none.
     #[serde(default, deserialize_with = "nullable")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Name>))]
     pub parent: Option<Option<String>>,
     /// What members see of who has read what: `OFF`, `COUNT` or `LIST`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::ReceiptsLevel>))]
     pub receipts: Option<String>,
 }
 
@@ -88,10 +102,12 @@ pub struct Channel {
 #[serde(deny_unknown_fields)]
 pub struct Ack {
     /// Where.
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::Name))]
     pub channel: String,
     /// Up to and including; need not exist yet.
     pub id: IdText,
     /// The era the device last saw: an ack of an older era changes nothing.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Revision>))]
     pub era: Option<String>,
     /// True = receipts do not show it.
     #[serde(default)]
@@ -107,6 +123,7 @@ pub struct Ack {
 #[serde(deny_unknown_fields)]
 pub struct BulkAckEntry {
     /// Where.
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::Name))]
     pub channel: String,
     /// Up to and including.
     pub id: IdText,
@@ -118,6 +135,7 @@ pub struct BulkAckEntry {
 #[serde(deny_unknown_fields)]
 pub struct BulkAck {
     /// 1 to 1,000 acks.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 1000))]
     pub acks: Vec<BulkAckEntry>,
 }
 
@@ -126,9 +144,11 @@ pub struct BulkAck {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AckAll {
-    /// Up to and including.
+    /// Up to and including. Refused in an app of opaque ids, which have an order only inside their
+    /// channel.
     pub id: IdText,
     /// Only channels of this space.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::Name>))]
     pub space: Option<String>,
 }
 
@@ -138,6 +158,7 @@ pub struct AckAll {
 #[serde(deny_unknown_fields)]
 pub struct Unread {
     /// Where.
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::Name))]
     pub channel: String,
     /// The first message that is unread again.
     pub id: IdText,
@@ -149,9 +170,14 @@ pub struct Unread {
 #[serde(deny_unknown_fields)]
 pub struct Mute {
     /// `ALL`, `MENTIONS` (direct ones stay in) or `NONE` (not muted).
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::MuteLevel))]
     pub level: String,
     /// Not muted any more from this time on, in milliseconds since 1970; absent or 0 = no end.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(maximum = 18446744073709551615u64, format = "uint64")
+    )]
     pub until: u64,
 }
 
@@ -162,9 +188,11 @@ pub struct Mute {
 pub struct RoleUsers {
     /// Users who hold the role from now on, at most 1,000.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, max_items = 1000))]
     pub add: Vec<String>,
     /// Users who do not hold it any more, at most 1,000.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<schema::Name>, max_items = 1000))]
     pub remove: Vec<String>,
 }
 
@@ -193,10 +221,13 @@ pub struct Follow {
 #[serde(deny_unknown_fields)]
 pub struct StateQuery {
     /// Only channels that changed after this `rev`.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::Revision>))]
     pub since: Option<String>,
     /// Entries of a page, 1 to 10,000; 1,000 if absent.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::PageLimit>))]
     pub limit: Option<usize>,
     /// The `next` of the page before.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::Name>))]
     pub after: Option<String>,
 }
 
@@ -207,6 +238,7 @@ pub struct StateQuery {
 #[serde(deny_unknown_fields)]
 pub struct BadgeQuery {
     /// Only channels of this space.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::Name>))]
     pub space: Option<String>,
 }
 
@@ -220,8 +252,10 @@ pub struct ReceiptsQuery {
     #[serde(default)]
     pub list: bool,
     /// Entries of a page, 1 to 10,000; 1,000 if absent.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::PageLimit>))]
     pub limit: Option<usize>,
     /// The `next` of the page before.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::Name>))]
     pub after: Option<String>,
 }
 
@@ -232,7 +266,9 @@ pub struct ReceiptsQuery {
 #[serde(deny_unknown_fields)]
 pub struct ExplainQuery {
     /// Ids of a page, 1 to 10,000; 1,000 if absent.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::PageLimit>))]
     pub limit: Option<usize>,
     /// The `next` of the page before.
+    #[cfg_attr(feature = "openapi", param(value_type = Option<schema::MessageId>))]
     pub after: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! A message id as a caller writes it.
 
+use kidoku_core::limits::MESSAGE_ID_MAX;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::fmt;
 
@@ -14,8 +15,8 @@ impl IdText {
         Self(Some(text.to_owned()))
     }
 
-    /// The id's text; `None` for a number that is negative, has a fraction or exponent, or is 2^64
-    /// or more.
+    /// The id's text; `None` for a number that is no message id: below 1, 2^63 or more, or with a
+    /// fraction or exponent. In an app of opaque ids too, where its digits alone would be one.
     pub fn text(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -32,7 +33,8 @@ impl<'de> Deserialize<'de> for IdText {
             }
 
             fn visit_u64<E>(self, value: u64) -> Result<IdText, E> {
-                Ok(IdText(Some(value.to_string())))
+                let fits = (1..=MESSAGE_ID_MAX).contains(&value);
+                Ok(IdText(fits.then(|| value.to_string())))
             }
 
             fn visit_i64<E>(self, value: i64) -> Result<IdText, E> {
@@ -52,21 +54,3 @@ impl<'de> Deserialize<'de> for IdText {
         deserializer.deserialize_any(IdVisitor)
     }
 }
-
-#[cfg(feature = "openapi")]
-impl utoipa::PartialSchema for IdText {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        use utoipa::openapi::schema::{Object, OneOfBuilder, Type};
-        OneOfBuilder::new()
-            .item(Object::with_type(Type::String))
-            .item(Object::with_type(Type::Integer))
-            .description(Some(
-                "A message id: 1 to 9223372036854775807 as a string or a number, or any string of \
-                 1 to 128 bytes in an app whose ids are opaque.",
-            ))
-            .into()
-    }
-}
-
-#[cfg(feature = "openapi")]
-impl utoipa::ToSchema for IdText {}

@@ -9,6 +9,8 @@ pub mod answer;
 pub mod body;
 mod id;
 pub mod problem;
+#[cfg(feature = "openapi")]
+pub mod schema;
 
 pub use id::IdText;
 

@@ -2,15 +2,18 @@
 
 use super::caller::APP_HEADER;
 use super::route;
+use kidoku_core::limits::APP_BYTES_MAX;
 use kidoku_proto::json::problem::Problem;
+use kidoku_proto::json::schema;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{
     Http, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ComponentsBuilder, Content, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr,
-    Required, ResponseBuilder, Type,
+    Required, ResponseBuilder, Schema, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -33,6 +36,9 @@ const BEARER: &str = "key";
 /// Name of the security scheme of devices, and tag of their routes.
 const DEVICE_TOKEN: &str = "token";
 const DEVICES: &str = "devices";
+
+/// What a stream of events is sent as.
+const NDJSON: &str = "application/x-ndjson";
 
 /// The OpenAPI 3.1 document as text, as `/openapi.json` serves it and as it is kept in
 /// `docs/reference/openapi.json`.
@@ -77,6 +83,7 @@ pub(super) fn document() -> OpenApi {
     document.security = Some(vec![SecurityRequirement::new(BEARER, Vec::<String>::new())]);
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
+    schemas.extend(schema::all());
     let components = document.components.take().unwrap_or_default();
     let mut components = ComponentsBuilder::from(components).schemas_from_iter(schemas);
     components = components.security_scheme(
@@ -132,6 +139,19 @@ fn each(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operati
 
 /// Adds what every operation takes and may answer.
 fn complete(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(schema) = &mut parameter.schema
+        {
+            never_null(schema);
+        }
+    }
+    if let Some(RefOr::T(body)) = &mut operation.request_body
+        && body.content.contains_key(NDJSON)
+    {
+        // No body at all is a stream of no events.
+        body.required = Some(Required::False);
+    }
     if operation.tags.iter().flatten().any(|tag| tag == DEVICES) {
         let token = SecurityRequirement::new(DEVICE_TOKEN, Vec::<String>::new());
         operation.security = Some(vec![token]);
@@ -153,6 +173,29 @@ fn complete(operation: &mut Operation) {
         .insert("default".to_owned(), RefOr::T(refused));
 }
 
+/// A parameter that may be absent is made from an `Option`, which a body could also give as null; in a
+/// path, query or header there is no null.
+fn never_null(schema: &mut RefOr<Schema>) {
+    let is_null = |item: &RefOr<Schema>| matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == Type::Null.into());
+    match schema {
+        RefOr::T(Schema::OneOf(one_of)) => {
+            one_of.items.retain(|item| !is_null(item));
+            if let [only] = one_of.items.as_slice() {
+                *schema = only.clone();
+            }
+        }
+        RefOr::T(Schema::Object(object)) => {
+            if let SchemaType::Array(types) = &mut object.schema_type {
+                types.retain(|one| *one != Type::Null);
+                if let [only] = types.as_slice() {
+                    object.schema_type = SchemaType::Type(only.clone());
+                }
+            }
+        }
+        RefOr::T(_) | RefOr::Ref(_) => {}
+    }
+}
+
 /// The header by which the root key chooses an app; a device has no choice.
 fn app_parameter() -> Parameter {
     ParameterBuilder::new()
@@ -160,6 +203,11 @@ fn app_parameter() -> Parameter {
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some("The app, if the key is the root key"))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(APP_BYTES_MAX))
+                .pattern(Some("^[a-z0-9-]+$")),
+        ))
         .build()
 }

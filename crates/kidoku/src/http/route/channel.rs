@@ -11,7 +11,7 @@ use kidoku_core::request::{JoinAt, Request};
 use kidoku_proto::ids::IdSource;
 use kidoku_proto::json::IdText;
 use kidoku_proto::json::answer::{Changed, Erased, Settings};
-use kidoku_proto::json::body;
+use kidoku_proto::json::{body, schema};
 
 /// Change the settings of a channel
 ///
@@ -21,7 +21,7 @@ use kidoku_proto::json::body;
     path = "/v1/channels/{channel}",
     tag = "channels",
     operation_id = "putChannel",
-    params(("channel" = String, Path, description = "The channel")),
+    params(("channel" = schema::Name, Path, description = "The channel")),
     request_body = body::Channel,
     responses((status = 200, description = "The settings in force", body = Settings))
 )]
@@ -70,7 +70,7 @@ pub(super) async fn put(
     path = "/v1/channels/{channel}",
     tag = "channels",
     operation_id = "dropChannel",
-    params(("channel" = String, Path, description = "The channel")),
+    params(("channel" = schema::Name, Path, description = "The channel")),
     responses((status = 200, description = "What went", body = Erased))
 )]
 pub(super) async fn delete(
@@ -114,7 +114,7 @@ pub(super) fn erased(reply: &Reply) -> Result<Answered<Erased>, Refused> {
     path = "/v1/channels/{channel}/members",
     tag = "channels",
     operation_id = "joinChannel",
-    params(("channel" = String, Path, description = "The channel")),
+    params(("channel" = schema::Name, Path, description = "The channel")),
     request_body = body::Join,
     responses((status = 200, description = "How many joined now", body = Changed))
 )]
@@ -165,8 +165,8 @@ fn join_at(
     tag = "channels",
     operation_id = "leaveChannel",
     params(
-        ("channel" = String, Path, description = "The channel"),
-        ("user" = String, Path, description = "The user")
+        ("channel" = schema::Name, Path, description = "The channel"),
+        ("user" = schema::Name, Path, description = "The user")
     ),
     responses((status = 200, description = "1 = left now, 0 = was no member", body = Changed))
 )]
@@ -194,7 +194,7 @@ pub(super) async fn leave(
     path = "/v1/channels/{channel}/trim",
     tag = "channels",
     operation_id = "trimChannel",
-    params(("channel" = String, Path, description = "The channel")),
+    params(("channel" = schema::Name, Path, description = "The channel")),
     request_body = body::Trim,
     responses((status = 200, description = "How many messages went", body = Changed))
 )]

@@ -28,6 +28,7 @@ use kidoku_core::request::Request;
 use kidoku_proto::event::{Context, Line, LineError, Lines, is_blank, parse_line};
 use kidoku_proto::json::answer::{EventsReport, FailedLine};
 use kidoku_proto::json::problem::Problem;
+use kidoku_proto::json::schema;
 use std::mem;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -57,8 +58,8 @@ const SLICE_LINES: usize = 256;
     path = "/v1/events",
     tag = "events",
     operation_id = "postEvents",
-    params(("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd`")),
-    request_body(content = String, content_type = "application/x-ndjson",
+    params(("Content-Encoding" = Option<schema::Encoding>, Header, description = "`gzip` or `zstd`")),
+    request_body(content = schema::EventLines, content_type = "application/x-ndjson",
         description = "One operation a line"),
     responses((status = 200, description = "What became of the lines", body = EventsReport))
 )]

@@ -11,7 +11,7 @@ use kidoku_core::request::{Post, Request};
 use kidoku_proto::ids::IdSource;
 use kidoku_proto::json::IdText;
 use kidoku_proto::json::answer::{Changed, Seen};
-use kidoku_proto::json::body;
+use kidoku_proto::json::{body, schema};
 
 /// Post a message
 ///
@@ -21,7 +21,7 @@ use kidoku_proto::json::body;
     path = "/v1/channels/{channel}/messages",
     tag = "messages",
     operation_id = "postMessage",
-    params(("channel" = String, Path, description = "The channel")),
+    params(("channel" = schema::Name, Path, description = "The channel")),
     request_body = body::Message,
     responses((status = 200, description = "1 = new, 0 = already known", body = Changed))
 )]
@@ -62,8 +62,8 @@ pub(super) async fn post(
     tag = "messages",
     operation_id = "editMessage",
     params(
-        ("channel" = String, Path, description = "The channel"),
-        ("id" = String, Path, description = "The message")
+        ("channel" = schema::Name, Path, description = "The channel"),
+        ("id" = schema::MessageId, Path, description = "The message")
     ),
     request_body = body::Edit,
     responses((status = 200, description = "1 = applied, 0 = a newer one is known", body = Changed))
@@ -105,8 +105,8 @@ pub(super) async fn edit(
     tag = "messages",
     operation_id = "deleteMessage",
     params(
-        ("channel" = String, Path, description = "The channel"),
-        ("id" = String, Path, description = "The message")
+        ("channel" = schema::Name, Path, description = "The channel"),
+        ("id" = schema::MessageId, Path, description = "The message")
     ),
     responses((status = 200, description = "1 = deleted now, 0 = already was", body = Changed))
 )]
@@ -135,8 +135,8 @@ pub(super) async fn delete(
     tag = "messages",
     operation_id = "getReceipts",
     params(
-        ("channel" = String, Path, description = "The channel"),
-        ("id" = String, Path, description = "The message"),
+        ("channel" = schema::Name, Path, description = "The channel"),
+        ("id" = schema::MessageId, Path, description = "The message"),
         body::ReceiptsQuery
     ),
     responses((status = 200, description = "How many, and with `list` who", body = Seen))

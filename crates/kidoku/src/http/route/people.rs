@@ -13,7 +13,7 @@ use kidoku_core::reply::Reply;
 use kidoku_core::request::Request;
 use kidoku_proto::ids::IdSource;
 use kidoku_proto::json::answer::{Changed, Erased};
-use kidoku_proto::json::body;
+use kidoku_proto::json::{body, schema};
 
 /// Mute a channel for a user
 ///
@@ -24,8 +24,8 @@ use kidoku_proto::json::body;
     tag = "users",
     operation_id = "mute",
     params(
-        ("user" = String, Path, description = "The user"),
-        ("channel" = String, Path, description = "The channel")
+        ("user" = schema::Name, Path, description = "The user"),
+        ("channel" = schema::Name, Path, description = "The channel")
     ),
     request_body = body::Mute,
     responses((status = 204, description = "Done"))
@@ -58,8 +58,8 @@ pub(super) async fn mute(
     tag = "users",
     operation_id = "follow",
     params(
-        ("user" = String, Path, description = "The user"),
-        ("thread" = String, Path, description = "The thread")
+        ("user" = schema::Name, Path, description = "The user"),
+        ("thread" = schema::Name, Path, description = "The thread")
     ),
     request_body = body::Follow,
     responses((status = 200, description = "1 = changed, 0 = was so already", body = Changed))
@@ -90,7 +90,7 @@ pub(super) async fn follow(
     path = "/v1/users/{user}",
     tag = "users",
     operation_id = "eraseUser",
-    params(("user" = String, Path, description = "The user")),
+    params(("user" = schema::Name, Path, description = "The user")),
     responses((status = 200, description = "What went", body = Erased))
 )]
 pub(super) async fn erase(
@@ -113,7 +113,7 @@ pub(super) async fn erase(
     path = "/v1/roles/{role}/users",
     tag = "roles",
     operation_id = "putRoleUsers",
-    params(("role" = String, Path, description = "The role")),
+    params(("role" = schema::Name, Path, description = "The role")),
     request_body = body::RoleUsers,
     responses((status = 200, description = "How many changed", body = Changed))
 )]

@@ -13,7 +13,7 @@ use kidoku_core::reply::Reply;
 use kidoku_core::request::Request;
 use kidoku_proto::ids::{IdSource, check_ahead};
 use kidoku_proto::json::answer::{Acked, Badge, Changed, ReadState};
-use kidoku_proto::json::body;
+use kidoku_proto::json::{body, schema};
 
 /// Ack a message
 ///
@@ -24,7 +24,7 @@ use kidoku_proto::json::body;
     path = "/v1/users/{user}/ack",
     tag = "users",
     operation_id = "ack",
-    params(("user" = String, Path, description = "The user")),
+    params(("user" = schema::Name, Path, description = "The user")),
     request_body = body::Ack,
     responses((status = 200, description = "1 = moved, 0 = not; or the read state", body = Acked))
 )]
@@ -77,7 +77,7 @@ fn read_state(answer: &Answer, channel: &ChannelKey) -> Result<ReadState, Refuse
     path = "/v1/users/{user}/ack/bulk",
     tag = "users",
     operation_id = "ackBulk",
-    params(("user" = String, Path, description = "The user")),
+    params(("user" = schema::Name, Path, description = "The user")),
     request_body = body::BulkAck,
     responses((status = 200, description = "How many cursors moved", body = Changed))
 )]
@@ -125,7 +125,7 @@ pub(super) async fn ack_bulk(
     path = "/v1/users/{user}/ack/all",
     tag = "users",
     operation_id = "ackAll",
-    params(("user" = String, Path, description = "The user")),
+    params(("user" = schema::Name, Path, description = "The user")),
     request_body = body::AckAll,
     responses((status = 200, description = "The totals after it", body = Badge))
 )]
@@ -161,7 +161,7 @@ pub(super) async fn ack_all(
     path = "/v1/users/{user}/unread",
     tag = "users",
     operation_id = "markUnread",
-    params(("user" = String, Path, description = "The user")),
+    params(("user" = schema::Name, Path, description = "The user")),
     request_body = body::Unread,
     responses((status = 200, description = "The read state after it", body = ReadState))
 )]

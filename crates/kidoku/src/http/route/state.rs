@@ -16,7 +16,7 @@ use kidoku_core::request::Request;
 use kidoku_proto::ids::IdSource;
 use kidoku_proto::json::IdText;
 use kidoku_proto::json::answer::{Badge, Explanation, ReadState, State};
-use kidoku_proto::json::body;
+use kidoku_proto::json::{body, schema};
 
 /// Read states of a user
 ///
@@ -27,7 +27,7 @@ use kidoku_proto::json::body;
     tag = "users",
     operation_id = "getState",
     params(
-        ("user" = String, Path, description = "The user"),
+        ("user" = schema::Name, Path, description = "The user"),
         ("If-None-Match" = Option<String>, Header, description = "An ETag seen before"),
         body::StateQuery
     ),
@@ -83,7 +83,7 @@ pub(super) async fn state(
     tag = "users",
     operation_id = "getBadge",
     params(
-        ("user" = String, Path, description = "The user"),
+        ("user" = schema::Name, Path, description = "The user"),
         ("If-None-Match" = Option<String>, Header, description = "An ETag seen before"),
         body::BadgeQuery
     ),
@@ -126,8 +126,8 @@ pub(super) async fn badge(
     tag = "users",
     operation_id = "getReadState",
     params(
-        ("user" = String, Path, description = "The user"),
-        ("channel" = String, Path, description = "The channel"),
+        ("user" = schema::Name, Path, description = "The user"),
+        ("channel" = schema::Name, Path, description = "The channel"),
         ("If-None-Match" = Option<String>, Header, description = "An ETag seen before")
     ),
     responses(
@@ -169,8 +169,8 @@ pub(super) async fn channel(
     tag = "users",
     operation_id = "explain",
     params(
-        ("user" = String, Path, description = "The user"),
-        ("channel" = String, Path, description = "The channel"),
+        ("user" = schema::Name, Path, description = "The user"),
+        ("channel" = schema::Name, Path, description = "The channel"),
         body::ExplainQuery
     ),
     responses((status = 200, description = "The explanation", body = Explanation))

@@ -19,7 +19,7 @@ use device::{Device, FirstFrame};
 use feed::{Feed, LiveState};
 use kidoku_core::clock::Clock;
 use kidoku_proto::json::answer::{Acked, Badge, ReadState, State as StateAnswer};
-use kidoku_proto::json::body;
+use kidoku_proto::json::{body, schema};
 use serde::Deserialize;
 use socket::Upgrade;
 
@@ -30,6 +30,7 @@ use socket::Upgrade;
 pub(super) struct StreamQuery {
     /// The last `rev` the device has: the first event holds what changed after it. Absent = the
     /// first event holds everything.
+    #[param(value_type = Option<schema::Revision>)]
     since: Option<String>,
 }
 
@@ -132,7 +133,7 @@ pub(super) async fn unread(
     path = "/v1/me/channels/{channel}/mute",
     tag = "devices",
     operation_id = "muteOwn",
-    params(("channel" = String, Path, description = "The channel")),
+    params(("channel" = schema::Name, Path, description = "The channel")),
     request_body = body::Mute,
     responses((status = 204, description = "Done"))
 )]
@@ -185,7 +186,8 @@ pub(super) async fn stream(
 /// `{"op":"unread",…}` and `{"op":"mute",…}` with the fields of the routes of that name; each is
 /// answered, in order, with its own number `n` and `"ok":true` or `"ok":false` and a `problem`. A
 /// message has at most 16 KiB. Close codes: 1008 the token is not valid any more or never was, 1001
-/// the server stops, 1013 try again later.
+/// the server stops, 1013 try again later; 1002, 1003, 1007 and 1009 what was sent breaks the protocol,
+/// is binary, is not UTF-8 or is too long.
 #[utoipa::path(
     get,
     path = "/v1/me/ws",

@@ -22,6 +22,7 @@ use kidoku_proto::json::{IdText, body};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tungstenite::error::{Error as Broken, ProtocolError};
 
 /// Bytes that wait to be parsed. There are many idle sockets, and what devices send is small.
 const READ_BUFFER_BYTES: usize = 1 << 10;
@@ -35,8 +36,14 @@ const WRITE_STALL: Duration = Duration::from_secs(10);
 /// A device that says nothing for this long, not even that it got our pings, is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// How long the device may take to answer a close frame.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 const GOING_AWAY: u16 = 1001;
+const PROTOCOL: u16 = 1002;
 const UNSUPPORTED: u16 = 1003;
+const NOT_TEXT: u16 = 1007;
+const TOO_BIG: u16 = 1009;
 const POLICY: u16 = 1008;
 const TRY_AGAIN: u16 = 1013;
 
@@ -89,20 +96,38 @@ async fn run(
         Ok(feed) => serve(&mut socket, feed).await,
         Err(end) => end,
     };
-    if let End::Close { code, reason } = end {
-        let frame = CloseFrame {
-            code,
-            reason: reason.into(),
-        };
-        // Nobody is left to be told when this fails.
-        drop(timeout(WRITE_STALL, socket.send(Message::Close(Some(frame)))).await);
+    match end {
+        End::Gone => {}
+        End::Left => farewell(&mut socket).await,
+        End::Close { code, reason } => {
+            let frame = CloseFrame {
+                code,
+                reason: reason.into(),
+            };
+            let sent = timeout(WRITE_STALL, socket.send(Message::Close(Some(frame)))).await;
+            // Nobody is left to be told when it failed.
+            if matches!(sent, Ok(Ok(()))) {
+                farewell(&mut socket).await;
+            }
+        }
     }
+}
+
+/// Waits a moment for the other half of the closing: sends what is due as the answer to the device's
+/// close frame, and reads the device's answer to ours. Hanging up at once would reset the connection
+/// when more had come in, and a reset may overtake the frame that says why.
+async fn farewell(socket: &mut WebSocket) {
+    let rest = async { while let Some(Ok(_)) = socket.recv().await {} };
+    // A device that goes on sending has had its time.
+    drop(timeout(FAREWELL, rest).await);
 }
 
 /// How a socket ends.
 enum End {
     /// The device has gone.
     Gone,
+    /// The device says that it goes; the answer to that waits to be sent.
+    Left,
     /// It is told why.
     Close { code: u16, reason: String },
 }
@@ -112,6 +137,22 @@ impl End {
         Self::Close {
             code,
             reason: reason.to_owned(),
+        }
+    }
+
+    /// What was received breaks the rules of WebSockets, or the connection is gone.
+    fn broken(error: axum::Error) -> Self {
+        let inner = error.into_inner();
+        match inner.downcast_ref() {
+            Some(Broken::Capacity(_)) => Self::close(TOO_BIG, "a message has at most 16 KiB"),
+            Some(Broken::Utf8(_)) => Self::close(NOT_TEXT, "text that is not UTF-8"),
+            Some(Broken::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake
+                | ProtocolError::SendAfterClosing
+                | ProtocolError::ReceivedAfterClosing,
+            )) => Self::Gone,
+            Some(Broken::Protocol(_)) => Self::close(PROTOCOL, "not a frame of RFC 6455"),
+            Some(_) | None => Self::Gone,
         }
     }
 
@@ -162,7 +203,9 @@ async fn first_text(socket: &mut WebSocket) -> Result<String, End> {
             Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Binary(_))) => return Err(End::close(UNSUPPORTED, "text only")),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
+            Some(Ok(Message::Close(_))) => return Err(End::Left),
+            Some(Err(error)) => return Err(End::broken(error)),
+            None => return Err(End::Gone),
         }
     }
 }
@@ -219,7 +262,9 @@ async fn answer(turn: Turn, feed: &mut Feed, silence: Duration) -> Result<Option
         ))),
         Turn::Received(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => Ok(None),
         Turn::Received(Some(Ok(Message::Binary(_)))) => Err(End::close(UNSUPPORTED, "text only")),
-        Turn::Received(Some(Ok(Message::Close(_)) | Err(_)) | None) => Err(End::Gone),
+        Turn::Received(Some(Ok(Message::Close(_)))) => Err(End::Left),
+        Turn::Received(Some(Err(error))) => Err(End::broken(error)),
+        Turn::Received(None) => Err(End::Gone),
     }
 }
 
