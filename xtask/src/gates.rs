@@ -48,6 +48,20 @@ pub(crate) const GATES: &[Gate] = &[
         },
     },
     Gate {
+        name: "power",
+        run: || torture(&["power"]),
+        // A cut takes about two seconds.
+        long: |turn| {
+            torture(&[
+                "power",
+                "--seed",
+                &text(turn.seed),
+                "--rounds",
+                &text((turn.seconds / 2).max(1)),
+            ])
+        },
+    },
+    Gate {
         name: "openapi",
         run: conformance::openapi,
         long: conformance::openapi_turn,

@@ -1,10 +1,9 @@
 //! `kill -9` under load: what was acknowledged before is there after, again and again.
 
-use crate::load::{Lane, Port, check};
+use crate::load::{Lane, Port, check, drive};
 use crate::options::Options;
 use crate::random::Random;
 use crate::server::{Server, TempDir, kidoku};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -187,16 +186,11 @@ fn recount(server: &Server, totals: &mut Totals) -> Result<(), String> {
 
 fn work_and_kill(server: &mut Server, lanes: &mut [Lane], load: Duration) -> Result<(), String> {
     let addresses = (server.resp_address(), server.http_address());
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for lane in lanes.iter_mut() {
-            let stop = &stop;
-            scope.spawn(move || lane.work(addresses, stop, Duration::ZERO));
-        }
+    drive(lanes, addresses, Duration::ZERO, |_| {
         thread::sleep(load);
         server.kill();
-        stop.store(true, Ordering::SeqCst);
-    });
+        Ok(())
+    })?;
     for lane in lanes {
         if let Some((word, count)) = lane.refused.first_key_value() {
             return Err(format!("{count} operations were refused with {word}"));

@@ -12,7 +12,10 @@
 pub mod kill;
 pub mod load;
 pub mod options;
+pub mod power;
 pub mod random;
+pub mod sandbox;
 pub mod server;
+pub mod shim;
 pub mod web;
 pub mod wire;

@@ -15,11 +15,18 @@ struct Torture {
     run: fn(&mut Options) -> Result<String, String>,
 }
 
-const TORTURES: &[Torture] = &[Torture {
-    name: "kill",
-    about: "kill -9 under load, again and again: --cycles --seed --lanes",
-    run: kidoku_torture::kill::run,
-}];
+const TORTURES: &[Torture] = &[
+    Torture {
+        name: "kill",
+        about: "kill -9 under load, again and again: --cycles --seed --lanes",
+        run: kidoku_torture::kill::run,
+    },
+    Torture {
+        name: "power",
+        about: "power cuts: --rounds --control-rounds --seed --lanes",
+        run: kidoku_torture::power::run,
+    },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -115,12 +115,21 @@ impl Server {
 
     /// On a data directory that outlives the server.
     pub fn on(dir: &Path, args: &[&str]) -> Self {
+        Self::start(dir, args, &[]).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same with an environment.
+    ///
+    /// # Errors
+    /// The server ended instead of serving, or is not ready in time.
+    pub fn start(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         let addresses = dir.join("addresses.json");
         if addresses.exists() {
             fs::remove_file(&addresses).unwrap();
         }
         let log = File::create(dir.join("serve.out")).unwrap();
         let mut child = serve_command(dir, args)
+            .envs(environment.iter().copied())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -133,25 +142,25 @@ impl Server {
                 break text;
             }
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("the server ended with {status}: {}", said(dir));
+                return Err(format!("the server ended with {status}: {}", said(dir)));
             }
             if begun.elapsed() > PATIENCE {
                 drop(child.kill());
-                panic!("the server is not ready: {}", said(dir));
+                return Err(format!("the server is not ready: {}", said(dir)));
             }
             sleep(Duration::from_millis(5));
         };
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         let address = |name: &str| json[name].as_str().unwrap().parse().unwrap();
         let (resp, http, admin) = (address("resp"), address("http"), address("admin"));
-        Self {
+        Ok(Self {
             child,
             dir: dir.to_path_buf(),
             own_dir: None,
             resp,
             http,
             admin,
-        }
+        })
     }
 
     /// Where it takes RESP.

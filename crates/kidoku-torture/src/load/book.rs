@@ -276,6 +276,7 @@ impl Book {
             self.read_to(author, channel, id, fate);
         }
         let held = &mut self.channels[index(channel)];
+        held.last = held.last.max(id);
         if id <= held.trim_sure {
             return;
         }

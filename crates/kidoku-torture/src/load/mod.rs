@@ -11,4 +11,4 @@ pub mod lane;
 
 pub use book::{Book, Fate, Op};
 pub use check::check;
-pub use lane::{Lane, Port};
+pub use lane::{Lane, Port, Signals, drive};
