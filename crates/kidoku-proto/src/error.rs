@@ -173,6 +173,14 @@ impl CommandError {
         Self::new(Code::NoAuth, "the key is not valid for this app")
     }
 
+    /// The key by which the connection was let in is not valid any more; the connection ends.
+    pub fn key_ended() -> Self {
+        Self::new(
+            Code::NoAuth,
+            "the key of this connection was revoked or has expired",
+        )
+    }
+
     /// `KD.WATCH` on a connection that can not carry push frames.
     pub fn push_needs_resp3() -> Self {
         Self::syntax("KD.WATCH sends push frames, which need RESP3: say HELLO 3 first")

@@ -148,6 +148,23 @@ impl Keys {
         grant(&loaded.table, now, presented, app)
     }
 
+    /// True while the key behind a grant is neither revoked nor expired: for connections that were
+    /// let in once and stay.
+    pub fn is_in_force(&self, grant: &Grant) -> bool {
+        if self.open().as_ref() == Some(grant) {
+            return true;
+        }
+        let now = now();
+        self.reload_when_due(now);
+        let loaded = self.current();
+        let record = loaded.table.find(&grant.key_id);
+        record.is_some_and(|record| {
+            record.is_valid_at(now)
+                && record.root == grant.root
+                && (record.root || record.app == grant.app)
+        })
+    }
+
     /// The grant of everyone on loopback under `--dev`; `None` otherwise.
     pub fn open(&self) -> Option<Grant> {
         (self.mode == AuthMode::Dev).then(|| Grant {

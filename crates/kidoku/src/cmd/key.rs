@@ -30,7 +30,7 @@ pub(super) enum Key {
         #[command(flatten)]
         dir: DataDir,
     },
-    /// Revoke a key; a running server refuses it within a second
+    /// Revoke a key; a running server refuses it within two seconds, on open connections too
     Revoke {
         /// The key's id, the 8 characters after kd_
         id: String,

@@ -459,6 +459,9 @@ impl Asker for Connection {
 
     fn push(&self, event: &Arc<Event>) {
         let mut state = self.state.borrow_mut();
+        if state.phase != Phase::Open || !self.keep_or_refuse(&mut state) {
+            return;
+        }
         if state.session.is_opaque() {
             state.events.push_back(Arc::clone(event));
             self.start_events(&mut state);

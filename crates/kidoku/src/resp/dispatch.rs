@@ -78,6 +78,9 @@ impl Connection {
         state: &mut State,
         args: Args<'a>,
     ) -> Result<Option<Command<'a>>, CommandError> {
+        if !self.keep_or_refuse(state) {
+            return Err(CommandError::key_ended());
+        }
         let spec = command::find(args)?;
         let Some(grant) = &state.session.grant else {
             return command::parse(spec, args, None).map(Some);

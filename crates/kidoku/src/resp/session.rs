@@ -4,6 +4,7 @@ use super::connection::{Connection, Phase, State};
 use super::{LOGIN_TIMEOUT, RespServer};
 use crate::auth::Grant;
 use crate::config::{Durability, IdMode};
+use kidoku_core::clock::Millis;
 use kidoku_core::id::UserKey;
 use kidoku_proto::command::client::{self, ClientCommand, ConnectionInfo};
 use kidoku_proto::command::config::{self, ConfigFacts};
@@ -17,6 +18,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// How long a connection may go on with a key that was revoked, beside the second in which the
+/// change of the key file is seen.
+const GRANT_RECHECK_MS: u64 = 1_000;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -25,6 +30,8 @@ pub(super) struct Session {
     pub(super) protocol: Protocol,
     /// What it may do; `None` = it has given no key.
     pub(super) grant: Option<Grant>,
+    /// When it was last seen that the key behind the grant is still valid.
+    grant_seen: Millis,
     /// What the message ids of its app are.
     pub(super) ids: IdMode,
     /// Until when it has to give a key.
@@ -52,6 +59,7 @@ impl Session {
             number,
             protocol: Protocol::Resp2,
             grant: None,
+            grant_seen: Millis(0),
             ids: IdMode::Numeric,
             login_until: now.checked_add(LOGIN_TIMEOUT),
             watched: BTreeSet::new(),
@@ -68,6 +76,20 @@ impl Session {
             .as_ref()
             .map_or(IdMode::Numeric, |grant| server.config.app(&grant.app).ids);
         self.grant = grant;
+        self.grant_seen = Millis(0);
+    }
+
+    /// False when it was let in by a key that has been revoked or has expired since. The key is
+    /// looked for once in [`GRANT_RECHECK_MS`]; in between this is a comparison.
+    fn is_still_let_in(&mut self, server: &RespServer, now: Millis) -> bool {
+        let Some(grant) = &self.grant else {
+            return true;
+        };
+        if now.0.abs_diff(self.grant_seen.0) < GRANT_RECHECK_MS {
+            return true;
+        }
+        self.grant_seen = now;
+        server.keys.is_in_force(grant)
     }
 
     /// True when message ids are the caller's own strings.
@@ -113,6 +135,18 @@ impl Session {
 }
 
 impl Connection {
+    /// False when the connection's key is not valid any more; it then ends, and gets no more events.
+    pub(super) fn keep_or_refuse(&self, state: &mut State) -> bool {
+        let now = self.core.now();
+        if state.session.is_still_let_in(&self.server, now) {
+            return true;
+        }
+        state.session.set_grant(&self.server, None);
+        state.phase = Phase::Refused;
+        self.wake();
+        false
+    }
+
     /// `HELLO`. When the key is wrong, nothing of it is done.
     pub(super) fn hello(&self, state: &mut State, hello: &Hello<'_>) {
         if let Some(credentials) = &hello.credentials

@@ -5,6 +5,7 @@
     reason = "a test that can not go on has failed, and says what it leaves out"
 )]
 
+mod access;
 mod bad_input;
 mod chat;
 mod clients;
