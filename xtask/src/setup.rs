@@ -17,7 +17,7 @@ const NODE_PACKAGE: &str = "node@22.23.3";
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
 
 /// What the tests run, and the Debian package that brings it.
-const PROGRAMS: [(&str, &[&str], &str); 8] = [
+const PROGRAMS: [(&str, &[&str], &str); 10] = [
     ("redis-cli", &["--version"], "redis-tools"),
     ("redis-benchmark", &["--version"], "redis-tools"),
     ("redis-server", &["--version"], "redis-server"),
@@ -26,6 +26,8 @@ const PROGRAMS: [(&str, &[&str], &str); 8] = [
     ("go", &["version"], "golang-go"),
     ("mkfs.btrfs", &["--version"], "btrfs-progs"),
     ("mkfs.ext4", &["-V"], "e2fsprogs"),
+    ("openssl", &["version"], "openssl"),
+    ("curl", &["--version"], "curl"),
 ];
 
 /// Installs what is missing.

@@ -9,6 +9,7 @@
     reason = "a driver that can not go on has failed, and says where"
 )]
 
+pub mod certificates;
 pub mod kill;
 pub mod load;
 pub mod options;

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod check;
 pub mod cmd;
 pub mod config;
+pub(crate) mod der;
 pub mod engine;
 pub mod http;
 pub mod metrics;

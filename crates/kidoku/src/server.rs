@@ -7,7 +7,8 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use crate::auth::Keys;
+use crate::admin::{self, AdminState};
+use crate::auth::{self, Keys};
 use crate::config::{Config, Durability};
 use crate::engine::Engine;
 use crate::engine::core::Core;
@@ -16,6 +17,8 @@ use crate::engine::shared::Shared;
 use crate::engine::space::SpaceWatch;
 use crate::engine::storage::{Storage, StorageError};
 use crate::http::{self, HttpState};
+use crate::net::limits::Times;
+use crate::net::tls::{Acceptor, Inside, Tls, TlsError};
 use crate::resp::{self, RespServer};
 use bind::Bound;
 use data_dir::DataDir;
@@ -45,6 +48,19 @@ pub struct Addresses {
     pub admin: SocketAddr,
     /// Other nodes; `None` = this server is alone.
     pub cluster: Option<SocketAddr>,
+    /// Which of them speak TLS.
+    pub tls: TlsPorts,
+}
+
+/// Which ports speak TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TlsPorts {
+    /// The Redis protocol.
+    pub resp: bool,
+    /// HTTP.
+    pub http: bool,
+    /// Health and metrics.
+    pub admin: bool,
 }
 
 /// What recovery found in the log.
@@ -70,10 +86,44 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// The files of TLS. Exit code 64 or 74.
+    Tls(TlsFault),
     /// Data directory, log or store. Exit code 74.
     Storage(StorageFault),
     /// The system gives no thread, no random bytes, or the like. Exit code 70.
     Internal(String),
+}
+
+/// What is wrong with the files of TLS.
+#[derive(Debug)]
+pub struct TlsFault(TlsError);
+
+impl TlsFault {
+    /// True when a file can not be read, false when what is in it is wrong.
+    pub fn is_io(&self) -> bool {
+        matches!(self.0, TlsError::Io { .. })
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for TlsFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Reads the files of TLS as a start would, and says what somebody should look after.
+///
+/// # Errors
+/// Which file can not be used, and why.
+pub fn check_tls(config: &Config) -> Result<Vec<String>, TlsFault> {
+    let tls = Tls::load(&config.tls).map_err(TlsFault)?;
+    Ok(tls.map_or_else(Vec::new, |tls| tls.warnings(auth::now_s())))
 }
 
 /// What is wrong with the data directory or what is in it.
@@ -105,6 +155,7 @@ impl fmt::Display for StartError {
             } => {
                 write!(f, "{setting}: cannot listen on {address}: {error}")
             }
+            Self::Tls(fault) => fault.fmt(f),
             Self::Storage(StorageFault::Directory { path, error }) => {
                 write!(f, "{}: {error}", path.display())
             }
@@ -127,6 +178,7 @@ impl std::error::Error for StartError {
             Self::Bind { error, .. } | Self::Storage(StorageFault::Directory { error, .. }) => {
                 Some(error)
             }
+            Self::Tls(fault) => Some(fault),
             Self::Storage(StorageFault::Engine(error)) => Some(error),
             Self::Storage(StorageFault::InUse { .. }) | Self::Internal(_) => None,
         }
@@ -140,6 +192,7 @@ pub struct Running {
     addresses: Addresses,
     recovered: Recovered,
     engine: Engine,
+    tls: Option<Arc<Tls>>,
     shared: Arc<Shared>,
     cores: Vec<JoinHandle<()>>,
     storage: Option<Storage>,
@@ -161,6 +214,11 @@ impl Running {
     /// The engine, for use inside the process.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// TLS, to look after its files; `None` = no port speaks it.
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// Begins to stop: nothing new is taken. Returns at once.
@@ -187,6 +245,8 @@ pub fn start_with(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Running, StartError> {
     let data_dir = DataDir::take(&config.data_dir).map_err(StartError::Storage)?;
+    let tls = Tls::load(&config.tls).map_err(|error| StartError::Tls(TlsFault(error)))?;
+    let tls = tls.map(Arc::new);
     let bound = Bound::new(&config)?;
     let storage = Storage::open(&config, progress)
         .map_err(|error| StartError::Storage(StorageFault::Engine(error)))?;
@@ -211,11 +271,12 @@ pub fn start_with(
     )
     .map_err(|error| StartError::Storage(StorageFault::Engine(error.into())))?;
     let engine = Engine::new(Arc::clone(&shared));
-    let addresses = bound.addresses();
+    let addresses = bound.addresses(&config);
     let mut running = Running {
         addresses,
         recovered,
         engine,
+        tls,
         shared,
         cores: Vec::new(),
         storage: Some(storage),
@@ -233,9 +294,41 @@ pub fn start_with(
 struct Parts {
     resp: RespServer,
     http: HttpState,
+    admin: AdminState,
+    http_acceptor: Acceptor,
+    admin_acceptor: Acceptor,
 }
 
 impl Running {
+    fn parts(&self, config: &Arc<Config>, keys: Arc<Keys>) -> Parts {
+        let acceptor = |speaks: bool, inside| {
+            let tls = self.tls.clone().filter(|_| speaks);
+            Acceptor::new(tls, inside, Times::SERVING.handshake)
+        };
+        let resp = RespServer {
+            engine: self.engine.clone(),
+            keys: Arc::clone(&keys),
+            config: Arc::clone(config),
+            acceptor: acceptor(config.resp.tls, Inside::Resp),
+            address: self.addresses.resp,
+            started: Instant::now(),
+        };
+        let http = HttpState::new(self.engine.clone(), keys, Arc::clone(config));
+        let admin = AdminState {
+            engine: self.engine.clone(),
+            http: Arc::clone(&http.metrics),
+            connections_max: config.admin.connections_max,
+            tls: self.tls.clone(),
+        };
+        Parts {
+            resp,
+            http,
+            admin,
+            http_acceptor: acceptor(config.http.tls, Inside::Web),
+            admin_acceptor: acceptor(config.admin.tls, Inside::Web),
+        }
+    }
+
     fn start_cores(
         &mut self,
         config: Config,
@@ -245,16 +338,7 @@ impl Running {
         let hash_seed = getrandom::u64()
             .map_err(|error| StartError::Internal(format!("no random bytes: {error}")))?;
         let config = Arc::new(config);
-        let parts = Parts {
-            resp: RespServer {
-                engine: self.engine.clone(),
-                keys: Arc::clone(&keys),
-                config: Arc::clone(&config),
-                address: self.addresses.resp,
-                started: Instant::now(),
-            },
-            http: HttpState::new(self.engine.clone(), keys, Arc::clone(&config)),
-        };
+        let parts = self.parts(&config, keys);
         let listeners = bound.listen()?;
         let mut admin = Some(listeners.admin);
         let fresh = self
@@ -294,14 +378,12 @@ fn services(
     admin: Option<TcpListener>,
 ) -> Services {
     Box::new(move |core: &Rc<Core>| {
-        let state = parts.http.clone();
-        drop(spawn_local(
-            async move { drop(http::serve(http, state).await) },
-        ));
-        if let Some(admin) = admin {
-            let state = parts.http.clone();
+        drop(spawn_local(async move {
+            drop(http::serve(http, parts.http, parts.http_acceptor).await)
+        }));
+        if let Some(listener) = admin {
             drop(spawn_local(async move {
-                drop(crate::admin::serve(admin, state).await)
+                drop(admin::serve(listener, parts.admin, parts.admin_acceptor).await)
             }));
         }
         let serving = resp::serve(resp, Rc::clone(core), parts.resp);

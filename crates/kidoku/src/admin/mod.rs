@@ -1,10 +1,11 @@
 //! The admin port: is the server alive, is it ready, which one is it, what does it count. No key is
 //! needed and no user data is shown, so it may be given to probes and scrapers, not to the world.
 
+use crate::auth;
 use crate::engine::Engine;
-use crate::http::HttpState;
 use crate::metrics::{HttpMetrics, Snapshot, encode};
 use crate::net::limits::Times;
+use crate::net::tls::{Acceptor, Tls};
 use crate::net::web::{self, Port};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -29,16 +30,8 @@ pub struct AdminState {
     pub http: Arc<HttpMetrics>,
     /// Open connections of the admin port; one more is refused.
     pub connections_max: usize,
-}
-
-impl From<HttpState> for AdminState {
-    fn from(state: HttpState) -> Self {
-        Self {
-            engine: state.engine,
-            http: state.metrics,
-            connections_max: state.config.admin.connections_max,
-        }
-    }
+    /// Asked how its certificate is; `None` = no port speaks TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// The answer of `/readyz`.
@@ -48,6 +41,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not; empty when ready.
     pub reasons: Vec<String>,
+    /// What works and will not for ever, so that somebody should look after it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The answer of `/version`.
@@ -82,15 +78,16 @@ pub fn router(state: AdminState) -> Router {
 ///
 /// # Errors
 /// When the listener can not be used by the runtime.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: std::net::TcpListener,
-    state: impl Into<AdminState>,
+    state: AdminState,
+    acceptor: Acceptor,
 ) -> io::Result<()> {
-    let state = state.into();
     let port = Port {
         connections: Arc::default(),
         connections_max: state.connections_max,
         times: Times::SERVING,
+        acceptor,
         // Whoever asks how the server is wants to know that most while it stops.
         phase: None,
         router: router(state),
@@ -105,17 +102,22 @@ async fn page() -> Response {
 
 async fn readyz(State(state): State<AdminState>) -> Response {
     let reasons = state.engine.status().await.not_ready;
-    readiness(reasons)
+    let warnings = state.tls.map(|tls| tls.warnings(auth::now_s()));
+    readiness(reasons, warnings.unwrap_or_default())
 }
 
-fn readiness(reasons: Vec<String>) -> Response {
+fn readiness(reasons: Vec<String>, warnings: Vec<String>) -> Response {
     let ready = reasons.is_empty();
     let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = Json(Readiness { ready, reasons });
+    let body = Json(Readiness {
+        ready,
+        reasons,
+        warnings,
+    });
     (status, [(CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -124,6 +126,7 @@ async fn metrics(State(state): State<AdminState>) -> Response {
     let text = encode(Snapshot {
         status,
         http: state.http,
+        tls: state.tls,
     });
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], text).into_response()

@@ -10,11 +10,15 @@ async fn json_of(response: Response) -> (u16, Value) {
 
 #[tokio::test]
 async fn readiness_is_503_with_reasons_until_there_are_none() {
-    let ready = json_of(readiness(Vec::new())).await;
+    let ready = json_of(readiness(Vec::new(), Vec::new())).await;
     assert_eq!(ready, (200, json!({"ready": true, "reasons": []})));
     let reasons = vec!["the log can not be written".to_owned()];
-    let not = json_of(readiness(reasons.clone())).await;
+    let not = json_of(readiness(reasons.clone(), Vec::new())).await;
     assert_eq!(not, (503, json!({"ready": false, "reasons": reasons})));
+    let warnings = vec!["the certificate of TLS has expired".to_owned()];
+    let warned = json_of(readiness(Vec::new(), warnings.clone())).await;
+    let expected = json!({"ready": true, "reasons": [], "warnings": warnings});
+    assert_eq!(warned, (200, expected));
 }
 
 #[test]

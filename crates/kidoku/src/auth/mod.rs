@@ -235,6 +235,11 @@ fn grant(table: &Table, now: Millis, presented: &str, app: Option<&str>) -> Opti
 }
 
 /// Wall time in milliseconds since 1970; 0 on a machine whose clock is before that.
+pub(crate) fn now_s() -> i64 {
+    i64::try_from(now().0 / 1_000).unwrap_or(i64::MAX)
+}
+
+/// The time.
 pub(crate) fn now() -> Millis {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,6 +1,6 @@
 //! Arguments that several subcommands share.
 
-use super::client::{Client, Target};
+use super::client::{Client, Target, Trust};
 use super::error::{CmdError, UNAVAILABLE, USAGE};
 use crate::auth;
 use crate::config::build::{data_dir_flag, load};
@@ -14,6 +14,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, parse_pem};
 
 /// One flag for each setting, made from the table of settings.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,7 @@ impl SettingFlags {
 fn value_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::Path { .. } => "DIR",
+        Kind::PathOrNone { .. } => "FILE",
         Kind::Integer { .. } => "N",
         Kind::Bytes { .. } => "BYTES",
         Kind::Choice { .. } => "WORD",
@@ -45,7 +47,7 @@ impl Args for SettingFlags {
                 "{} [{}] [default: {}]",
                 field.doc,
                 field.kind.range(),
-                field.default
+                field.default_shown()
             );
             let name = value_name(&field.kind);
             let argument = Arg::new(field.key)
@@ -112,8 +114,18 @@ pub(super) struct Server {
     #[command(flatten)]
     dir: DataDir,
     /// The server [default: KIDOKU_URL, or the one running on the data directory]
-    #[arg(long, value_name = "http://HOST:PORT")]
+    #[arg(long, value_name = "http[s]://HOST:PORT")]
     url: Option<String>,
+    /// A PEM file with the authority of an https server's certificate [default: those of the system; a
+    /// server found by its data directory needs none]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A PEM file with a certificate, for a server that asks for one
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// A PEM file with the key of that certificate
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
     /// The key; others on this machine can see it, so better use --key-file or KIDOKU_KEY
     #[arg(long, conflicts_with = "key_file")]
     key: Option<String>,
@@ -140,8 +152,11 @@ impl Server {
         let app = self.app.clone();
         let named_key = self.named_key()?;
         if let Some(url) = self.url.clone().or_else(env::url) {
+            let url = checked_url(&url)?;
+            let trust = self.trust(url.starts_with("https://"))?;
             return Client::new(Target {
-                url: checked_url(&url)?,
+                url,
+                trust,
                 key: named_key,
                 app,
                 by_dir: false,
@@ -155,9 +170,24 @@ impl Server {
         };
         Client::new(Target {
             url,
+            trust: self.trust(false)?,
             key,
             app,
             by_dir: true,
+        })
+    }
+
+    /// `is_far` = the server has to prove that it is the one that was meant.
+    fn trust(&self, is_far: bool) -> Result<Trust, CmdError> {
+        let system = Path::new(SYSTEM_AUTHORITIES);
+        let ca = self.ca.as_deref().or_else(|| is_far.then_some(system));
+        let own = match (&self.client_cert, &self.client_key) {
+            (Some(cert), Some(key)) => Some(own_certificate(cert, key)?),
+            (Some(_) | None, Some(_) | None) => None,
+        };
+        Ok(Trust {
+            authorities: ca.map(certificates).transpose()?,
+            own,
         })
     }
 
@@ -170,11 +200,42 @@ impl Server {
     }
 }
 
+/// Where Debian, and what is made from it, keeps the authorities that browsers trust.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CmdError> {
+    let pem = fs::read(path).map_err(|error| CmdError::file(path, &error))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => found.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(not_pem(path, &error.to_string())),
+        }
+    }
+    if found.is_empty() {
+        return Err(not_pem(path, "there is no certificate in it"));
+    }
+    Ok(found)
+}
+
+fn own_certificate(cert: &Path, key: &Path) -> Result<ClientCert, CmdError> {
+    let chain = certificates(cert)?;
+    let pem = fs::read(key).map_err(|error| CmdError::file(key, &error))?;
+    let key = PrivateKey::from_pem(&pem).map_err(|error| not_pem(key, &error.to_string()))?;
+    Ok(ClientCert::new_with_certs(&chain, key))
+}
+
+fn not_pem(path: &Path, why: &str) -> CmdError {
+    CmdError::new(USAGE, format!("{}: {why}", path.display()))
+}
+
 fn checked_url(url: &str) -> Result<String, CmdError> {
     let url = url.trim_end_matches('/');
-    if !url.starts_with("http://") {
-        let text =
-            format!("'{url}' is not a server: it begins with http://, like http://127.0.0.1:7401");
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        let text = format!(
+            "'{url}' is not a server: it begins with http:// or https://, like http://127.0.0.1:7401"
+        );
         return Err(CmdError::new(USAGE, text));
     }
     Ok(url.to_owned())
@@ -183,6 +244,12 @@ fn checked_url(url: &str) -> Result<String, CmdError> {
 #[derive(Deserialize)]
 struct Addresses {
     http: SocketAddr,
+    tls: TlsPorts,
+}
+
+#[derive(Deserialize)]
+struct TlsPorts {
+    http: bool,
 }
 
 /// Where the server of a data directory listens, by the file it writes when it is ready.
@@ -202,7 +269,13 @@ fn url_of_running(dir: &Path) -> Result<String, CmdError> {
     };
     let addresses: Addresses = serde_json::from_slice(&text)
         .map_err(|error| CmdError::new(UNAVAILABLE, format!("{}: {error}", path.display())))?;
-    Ok(format!("http://{}", reachable(addresses.http)))
+    let scheme = web_scheme(addresses.tls.http);
+    Ok(format!("{scheme}://{}", reachable(addresses.http)))
+}
+
+/// What a URL of a port begins with.
+pub(super) fn web_scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
 }
 
 /// Where to connect to reach a listener of this machine.

@@ -5,8 +5,10 @@ use crate::auth::APP_HEADER;
 use kidoku_core::id::App;
 use serde::Deserialize;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Response;
+use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 /// The largest answer read into memory: a page of 10,000 names of 128 bytes and then some.
@@ -16,14 +18,41 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server, and who asks.
 #[derive(Clone)]
 pub(super) struct Target {
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
     pub(super) url: String,
+    /// How it is made sure of, when it speaks TLS.
+    pub(super) trust: Trust,
     /// `None` = a server that needs none.
     pub(super) key: Option<String>,
     /// `None` = the key's.
     pub(super) app: Option<App>,
     /// Found by its data directory, not by its address.
     pub(super) by_dir: bool,
+}
+
+/// How a server that speaks TLS is made sure of, and how it is shown who asks.
+#[derive(Clone, Default)]
+pub(super) struct Trust {
+    /// Certificates that the server's must be signed with one of. `None` = the server runs on this
+    /// machine, and where it listens stands in a file that only its owner can write, so that the
+    /// connection is to no other program than it would be without TLS.
+    pub(super) authorities: Option<Vec<Certificate<'static>>>,
+    /// Certificate and key for a server that asks for one.
+    pub(super) own: Option<ClientCert>,
+}
+
+impl Trust {
+    fn config(&self) -> TlsConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider)
+            .client_cert(self.own.clone());
+        match &self.authorities {
+            Some(authorities) => builder.root_certs(RootCerts::new_with_certs(authorities)),
+            None => builder.disable_verification(true),
+        }
+        .build()
+    }
 }
 
 /// Keeps its connection between requests.
@@ -130,6 +159,7 @@ impl Client {
             .proxy(None)
             .user_agent(concat!("kidoku/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            .tls_config(target.trust.config())
             .build();
         Ok(Self {
             agent: config.new_agent(),

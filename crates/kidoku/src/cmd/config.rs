@@ -4,6 +4,7 @@ use super::error::CmdError;
 use super::out;
 use crate::config::build::load;
 use crate::config::doc;
+use crate::server;
 use std::path::PathBuf;
 
 /// Show or check the configuration
@@ -28,9 +29,17 @@ impl Config {
             Self::Doc => out::print(&doc::markdown()),
             Self::Check { config } => {
                 let config = load(config.as_deref(), Vec::new())?;
+                for warning in server::check_tls(&config)? {
+                    out::complain(&format!("WARNING: {warning}"));
+                }
+                let tls = match (&config.tls.cert, &config.tls.client_ca) {
+                    (None, _) => "off",
+                    (Some(_), None) => "on",
+                    (Some(_), Some(_)) => "on, with certificates of clients",
+                };
                 out::print(&format!(
                     "the configuration is valid: data in {}, RESP {}, HTTP {}, admin {}, \
-                     durability {}\n",
+                     durability {}, TLS {tls}\n",
                     config.data_dir.display(),
                     config.resp.listen,
                     config.http.listen,

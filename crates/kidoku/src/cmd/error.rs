@@ -3,6 +3,7 @@
 
 use crate::auth::{DeviceKeysError, KeysError};
 use crate::config::ConfigError;
+use crate::server::TlsFault;
 
 /// A check found differences; nothing is wrong with the command.
 pub(super) const DIFFERENT: u8 = 1;
@@ -60,6 +61,13 @@ impl From<DeviceKeysError> for CmdError {
             DeviceKeysError::Bad { .. } | DeviceKeysError::NoKey { .. } => USAGE,
         };
         Self::new(exit_code, error.to_string())
+    }
+}
+
+impl From<TlsFault> for CmdError {
+    fn from(fault: TlsFault) -> Self {
+        let exit_code = if fault.is_io() { IO } else { USAGE };
+        Self::new(exit_code, fault.to_string())
     }
 }
 

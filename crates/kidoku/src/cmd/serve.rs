@@ -1,12 +1,13 @@
 //! `kidoku serve`: starts the server and runs until it is told to stop.
 
-use super::args::{SettingFlags, reachable};
+use super::args::{SettingFlags, reachable, web_scheme};
 use super::error::{CmdError, INTERNAL, IO, UNAVAILABLE, USAGE};
 use super::out;
 use crate::auth::{self, AuthMode, DeviceKeys, Keys, Table};
 use crate::config::Config;
 use crate::config::build::{load, show_bytes};
-use crate::server::{self, Addresses, Recovered, StartError, StopError};
+use crate::net::tls::{CHECK_INTERVAL, Checked, Tls};
+use crate::server::{self, Addresses, Recovered, StartError, StopError, TlsPorts};
 use kidoku_core::id::App;
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 /// Run the server
 #[derive(Debug, clap::Args)]
@@ -39,8 +41,14 @@ impl Serve {
         })
         .map_err(|error| start_error(&error))?;
         tell_recovery(running.recovered());
-        out::print(&banner(&config, running.addresses()))?;
-        signals.wait();
+        let tls = running.tls();
+        for warning in tls.map_or_else(Vec::new, |tls| tls.warnings(auth::now_s())) {
+            out::complain(&format!("WARNING: {warning}"));
+        }
+        let authority = config.tls.cert.as_deref();
+        let authority = authority.filter(|_| tls.is_some_and(|tls| tls.holds_authority()));
+        out::print(&banner(&config, running.addresses(), authority))?;
+        signals.wait(|hung_up| look_after(tls.map(AsRef::as_ref), hung_up));
         out::complain("stopping");
         running.wait().map_err(|error| stop_error(&error))
     }
@@ -56,6 +64,25 @@ fn tell_recovery(recovered: Recovered) {
         out::complain(&format!(
             "DAMAGED LOG: {lost} facts could not be read and are lost"
         ));
+    }
+}
+
+/// Looks whether the files of TLS are new, and says what came of it.
+fn look_after(tls: Option<&Tls>, hung_up: bool) {
+    let Some(tls) = tls else {
+        return;
+    };
+    match if hung_up { tls.reload() } else { tls.check() } {
+        Checked::Same => {}
+        Checked::Reloaded => {
+            out::complain("TLS: new connections use the files as they are now");
+            for warning in tls.warnings(auth::now_s()) {
+                out::complain(&format!("WARNING: {warning}"));
+            }
+        }
+        Checked::Refused(why) => out::complain(&format!(
+            "TLS: the changed files are NOT used, the ones before stay: {why}"
+        )),
     }
 }
 
@@ -105,11 +132,13 @@ pub(super) fn refuse_open_door(config: &Config, keys: &Table) -> Result<(), CmdE
     }
 }
 
-/// What tells the server to stop: Ctrl-C, or the TERM of a supervisor.
+/// What tells the server to stop: Ctrl-C, or the TERM of a supervisor. A HUP only tells it to read
+/// the files of TLS again.
 struct Signals {
     runtime: Runtime,
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -121,43 +150,88 @@ impl Signals {
         let entered = runtime.enter();
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
+        let hang_up = signal(SignalKind::hangup())?;
         drop(entered);
         Ok(Self {
             runtime,
             interrupt,
             terminate,
+            hang_up,
         })
     }
 
-    /// Until one of them has come.
-    fn wait(mut self) {
+    /// Until one has come that tells to stop. Meanwhile `look` is called now and then, and with true
+    /// when a HUP has come. It may block: this is the main thread, which does nothing else.
+    fn wait(mut self, look: impl Fn(bool)) {
         self.runtime.block_on(async {
-            tokio::select! {
-                _ = self.interrupt.recv() => {}
-                _ = self.terminate.recv() => {}
+            let mut now_and_then = tokio::time::interval(CHECK_INTERVAL);
+            now_and_then.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = self.interrupt.recv() => return,
+                    _ = self.terminate.recv() => return,
+                    _ = self.hang_up.recv() => look(true),
+                    _ = now_and_then.tick() => look(false),
+                }
             }
         });
     }
 }
 
 /// What is shown when the server is ready; its last lines may be pasted into a shell as they are.
-pub(super) fn banner(config: &Config, addresses: &Addresses) -> String {
+/// `authority` is a file that clients may trust, if the server has one.
+pub(super) fn banner(config: &Config, addresses: &Addresses, authority: Option<&Path>) -> String {
     let dir = fs::canonicalize(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     let key = key_line(config, &dir);
     let (resp, http) = (reachable(addresses.resp), reachable(addresses.http));
+    let tls = addresses.tls;
+    let resp_scheme = if tls.resp { "rediss://" } else { "" };
     format!(
-        "Kidoku {} is ready\n  RESP     {}\n  HTTP     http://{}/docs\n  admin    http://{}/readyz\n  \
-         data     {} (durability {}, {} cores, {} of memory)\n  key      {key}\n\nTry:\n{}",
+        "Kidoku {} is ready\n  RESP     {resp_scheme}{}\n  HTTP     {}://{}/docs\n  admin    \
+         {}://{}/readyz\n  data     {} (durability {}, {} cores, {} of memory)\n  key      {key}\n\n\
+         Try:\n{}",
         env!("CARGO_PKG_VERSION"),
         addresses.resp,
+        web_scheme(tls.http),
         http,
+        web_scheme(tls.admin),
         reachable(addresses.admin),
         dir.display(),
         config.durability.as_str(),
         config.cores,
         show_size(config.memory_bytes),
-        example(&Access::of(config, &dir), resp, http),
+        example(
+            &Access::of(config, &dir),
+            &Trust::of(config, authority),
+            tls,
+            (resp, http)
+        ),
     )
+}
+
+/// How the examples get through TLS, in the words of redis-cli and of curl, which are the same.
+struct Trust(String);
+
+impl Trust {
+    fn of(config: &Config, authority: Option<&Path>) -> Self {
+        let authority = authority.map_or_else(
+            || "CA.pem".to_owned(),
+            |path| {
+                let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+                out::shell_quoted(&path.to_string_lossy())
+            },
+        );
+        let mut words = format!("--cacert {authority} ");
+        if config.tls.client_ca.is_some() {
+            words.push_str("--cert CLIENT.pem --key CLIENT.key ");
+        }
+        Self(words)
+    }
+
+    /// The words for a port; none where it needs none.
+    fn words(&self, is_tls: bool) -> &str {
+        if is_tls { &self.0 } else { "" }
+    }
 }
 
 fn show_size(bytes: usize) -> String {
@@ -205,7 +279,12 @@ impl Access {
     }
 }
 
-fn example(access: &Access, resp: SocketAddr, http: SocketAddr) -> String {
+fn example(
+    access: &Access,
+    trust: &Trust,
+    tls: TlsPorts,
+    (resp, http): (SocketAddr, SocketAddr),
+) -> String {
     let mut text = String::new();
     let mut authorization = String::new();
     if let Some(key) = access.shell() {
@@ -216,12 +295,19 @@ fn example(access: &Access, resp: SocketAddr, http: SocketAddr) -> String {
         ip if ip.is_loopback() && ip.is_ipv4() => String::new(),
         ip => format!("-h {ip} "),
     };
-    let redis = format!("  redis-cli {host}-p {}", resp.port());
+    let secure = if tls.resp { "--tls " } else { "" };
+    let redis = format!(
+        "  redis-cli {secure}{}{host}-p {}",
+        trust.words(tls.resp),
+        resp.port()
+    );
     text.push_str(&format!("{redis} KD.JOIN room alice bob\n"));
     text.push_str(&format!("{redis} KD.POST room 1 BY bob MENTIONS 1 alice\n"));
     text.push_str(&format!("{redis} -3 KD.COUNT alice room\n"));
     text.push_str(&format!(
-        "  curl -s {authorization}http://{http}/v1/users/alice/badge\n"
+        "  curl -s {}{authorization}{}://{http}/v1/users/alice/badge\n",
+        trust.words(tls.http),
+        web_scheme(tls.http),
     ));
     text
 }
@@ -229,6 +315,8 @@ fn example(access: &Access, resp: SocketAddr, http: SocketAddr) -> String {
 fn start_error(error: &StartError) -> CmdError {
     let exit_code = match error {
         StartError::Bind { .. } => UNAVAILABLE,
+        StartError::Tls(fault) if fault.is_io() => IO,
+        StartError::Tls(_) => USAGE,
         StartError::Storage(_) => IO,
         StartError::Internal(_) => INTERNAL,
     };

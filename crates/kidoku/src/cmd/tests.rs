@@ -10,7 +10,7 @@ use super::{Cli, key, run};
 use crate::auth::{AuthMode, Keys, Table};
 use crate::config::Config;
 use crate::config::build::from_layers;
-use crate::server::Addresses;
+use crate::server::{Addresses, TlsPorts};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use flate2::read::GzDecoder;
 use kidoku_core::clock::Millis;
@@ -207,6 +207,7 @@ fn addresses(resp: &str) -> Addresses {
         http: at("127.0.0.1:7401"),
         admin: at("127.0.0.1:7402"),
         cluster: None,
+        tls: TlsPorts::default(),
     }
 }
 
@@ -217,7 +218,7 @@ fn the_banner_says_where_the_key_is_and_never_the_key() {
     crate::auth::create_root_if_missing(dir).unwrap();
     let key = fs::read_to_string(dir.join("root.key")).unwrap();
     let config = Config::with_data_dir(dir);
-    let text = banner(&config, &addresses("127.0.0.1:7400"));
+    let text = banner(&config, &addresses("127.0.0.1:7400"), None);
     let path = dir.join("root.key").canonicalize().unwrap();
     assert!(
         text.contains(&format!(
@@ -235,13 +236,47 @@ fn the_banner_says_where_the_key_is_and_never_the_key() {
         dev: true,
         ..config
     };
-    let text = banner(&dev, &addresses("[::]:7400"));
+    let text = banner(&dev, &addresses("[::]:7400"), None);
     assert!(
         text.contains("  curl -s http://127.0.0.1:7401/v1/users/alice/badge\n"),
         "{text}"
     );
     assert!(text.contains("redis-cli -h ::1 -p 7400"), "{text}");
     assert!(!text.contains("REDISCLI_AUTH"), "{text}");
+}
+
+#[test]
+fn with_tls_the_banner_says_how_to_get_through_it() {
+    let scratch = Scratch::new();
+    let cert = scratch.write("server.pem", b"");
+    let mut config = Config::with_data_dir(scratch.path());
+    config.dev = true;
+    config.tls.cert = Some(cert.clone());
+    let mut at = addresses("127.0.0.1:7400");
+    at.tls = TlsPorts {
+        resp: true,
+        http: true,
+        admin: false,
+    };
+    let cert = cert.canonicalize().unwrap();
+    let text = banner(&config, &at, Some(&cert));
+    let cert = cert.display();
+    for line in [
+        "RESP     rediss://127.0.0.1:7400\n".to_owned(),
+        "HTTP     https://127.0.0.1:7401/docs\n".to_owned(),
+        "admin    http://127.0.0.1:7402/readyz\n".to_owned(),
+        format!("redis-cli --tls --cacert {cert} -p 7400 KD.JOIN room alice bob\n"),
+        format!("curl -s --cacert {cert} https://127.0.0.1:7401/v1/users/alice/badge\n"),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    config.tls.client_ca = Some("ca.pem".into());
+    let text = banner(&config, &at, None);
+    let words = "--cacert CA.pem --cert CLIENT.pem --key CLIENT.key";
+    assert!(
+        text.contains(&format!("curl -s {words} https://")),
+        "{text}"
+    );
 }
 
 #[test]

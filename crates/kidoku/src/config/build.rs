@@ -5,7 +5,7 @@ use super::parse::{Entry, Layer, app_key};
 use super::table::{EPOCH_MS_MAX, FIELDS, Field, ID_MODES, Kind};
 use super::{
     AppConfig, CheckpointConfig, Config, DeviceConfig, Durability, IdMode, ListenConfig, LogConfig,
-    env, parse,
+    TlsConfig, env, parse,
 };
 use kidoku_core::id::{App, parse_decimal};
 use std::collections::BTreeMap;
@@ -69,6 +69,7 @@ fn blank() -> Config {
     let listen = ListenConfig {
         listen: nowhere,
         connections_max: 0,
+        tls: false,
     };
     Config {
         data_dir: PathBuf::new(),
@@ -81,6 +82,7 @@ fn blank() -> Config {
         admin: listen,
         cluster: listen,
         disk_free_bytes_min: 0,
+        tls: TlsConfig::default(),
         log: LogConfig { segment_bytes: 0 },
         checkpoint: CheckpointConfig {
             interval_ms: 0,
@@ -147,6 +149,7 @@ impl Draft {
         }
         check_loopback(&self.config)?;
         check_ports(&self.config)?;
+        check_tls(&self.config.tls)?;
         Ok(self.config)
     }
 }
@@ -192,6 +195,20 @@ fn check_loopback(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
+/// What is in the files is checked where they are used.
+fn check_tls(tls: &TlsConfig) -> Result<(), ConfigError> {
+    let lacks = match (&tls.cert, &tls.key, &tls.client_ca) {
+        (Some(_), Some(_), _) | (None, None, None) => return Ok(()),
+        (Some(_), None, _) => "tls.cert needs tls.key, the key of the certificate",
+        (None, Some(_), _) => "tls.key needs tls.cert, the certificate that it is the key of",
+        (None, None, Some(_)) => {
+            "tls.client_ca needs tls.cert and tls.key: certificates of clients are only asked for \
+             where the server has one"
+        }
+    };
+    Err(ConfigError::Conflict(lacks.to_owned()))
+}
+
 fn check_ports(config: &Config) -> Result<(), ConfigError> {
     let all = listens(config);
     for (index, (key, address)) in all.iter().enumerate() {
@@ -217,6 +234,9 @@ impl Kind {
         match self {
             Self::Path { set } if !text.is_empty() => set(config, PathBuf::from(text)),
             Self::Path { .. } => return Err(self.range()),
+            Self::PathOrNone { set } => {
+                set(config, (!text.is_empty()).then(|| PathBuf::from(text)));
+            }
             Self::Integer {
                 min,
                 max,
@@ -262,6 +282,7 @@ impl Kind {
         let auto_text = |auto: &Option<fn() -> u64>| if auto.is_some() { ", or auto" } else { "" };
         match self {
             Self::Path { .. } => "a path".to_owned(),
+            Self::PathOrNone { .. } => "a path, or empty for none".to_owned(),
             Self::Integer { min, max, auto, .. } => {
                 format!("a whole number from {min} to {max}{}", auto_text(auto))
             }
@@ -286,7 +307,10 @@ impl Field {
         let bare = match self.kind {
             Kind::Integer { .. } | Kind::Bytes { .. } => integer(self.default, 0, u64::MAX).is_ok(),
             Kind::Switch { .. } => true,
-            Kind::Path { .. } | Kind::Choice { .. } | Kind::Address { .. } => false,
+            Kind::Path { .. }
+            | Kind::PathOrNone { .. }
+            | Kind::Choice { .. }
+            | Kind::Address { .. } => false,
         };
         if bare {
             self.default.to_owned()

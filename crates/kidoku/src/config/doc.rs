@@ -67,7 +67,7 @@ pub fn markdown() -> String {
             text,
             "| `{}` | `{}` | {} | {} | `{}` | `--{}` | {} |",
             field.key,
-            field.default,
+            field.default_shown(),
             field.kind.range(),
             field.unit,
             field.variable(),

@@ -51,6 +51,19 @@ pub struct ListenConfig {
     pub listen: SocketAddr,
     /// Open connections over all cores; one more is refused.
     pub connections_max: usize,
+    /// It speaks TLS when there is a certificate.
+    pub tls: bool,
+}
+
+/// The files of TLS, which are read again while the server runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The server's certificate and those between it and its authority; `None` = no TLS.
+    pub cert: Option<PathBuf>,
+    /// The key of the certificate.
+    pub key: Option<PathBuf>,
+    /// The authorities whose certificates clients need to have one of; `None` = they need none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The log.
@@ -134,6 +147,8 @@ pub struct Config {
     pub cluster: ListenConfig,
     /// Bytes free on the disk below which writes are refused; never more than a twentieth of it.
     pub disk_free_bytes_min: u64,
+    /// TLS of the ports that have it.
+    pub tls: TlsConfig,
     /// The log.
     pub log: LogConfig,
     /// The checkpoint.

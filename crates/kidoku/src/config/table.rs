@@ -12,6 +12,11 @@ pub enum Kind {
         /// Stores it.
         set: fn(&mut Config, PathBuf),
     },
+    /// A path, or nothing.
+    PathOrNone {
+        /// Stores it.
+        set: fn(&mut Config, Option<PathBuf>),
+    },
     /// A whole number.
     Integer {
         /// The least.
@@ -79,6 +84,15 @@ impl Field {
         self.key.replace(['.', '_'], "-")
     }
 
+    /// The default as it is shown.
+    pub fn default_shown(&self) -> &'static str {
+        if self.default.is_empty() {
+            "none"
+        } else {
+            self.default
+        }
+    }
+
     /// The section of the key; empty at the top.
     pub fn section(&self) -> &'static str {
         self.key.split_once('.').map_or("", |(section, _)| section)
@@ -133,6 +147,33 @@ const fn connections(key: &'static str, default: &'static str, set: fn(&mut Conf
         default,
         unit: "connections",
         doc: CONNECTIONS_DOC,
+    }
+}
+
+const TLS_DOC: &str = "This port speaks TLS, and nothing else, when tls.cert is set. false = it \
+                       never does.";
+
+const fn tls(key: &'static str, set: fn(&mut Config, bool)) -> Field {
+    Field {
+        key,
+        kind: Kind::Switch { set },
+        default: "true",
+        unit: "",
+        doc: TLS_DOC,
+    }
+}
+
+const fn file(
+    key: &'static str,
+    doc: &'static str,
+    set: fn(&mut Config, Option<PathBuf>),
+) -> Field {
+    Field {
+        key,
+        kind: Kind::PathOrNone { set },
+        default: "",
+        unit: "",
+        doc,
     }
 }
 
@@ -206,6 +247,7 @@ pub const FIELDS: &[Field] = &[
     connections("resp.connections_max", "100000", |config, value| {
         config.resp.connections_max = size(value);
     }),
+    tls("resp.tls", |config, value| config.resp.tls = value),
     address(
         "http.listen",
         "127.0.0.1:7401",
@@ -215,6 +257,7 @@ pub const FIELDS: &[Field] = &[
     connections("http.connections_max", "100000", |config, value| {
         config.http.connections_max = size(value);
     }),
+    tls("http.tls", |config, value| config.http.tls = value),
     Field {
         key: "http.streams_max",
         kind: Kind::Integer {
@@ -237,6 +280,7 @@ pub const FIELDS: &[Field] = &[
     connections("admin.connections_max", "1000", |config, value| {
         config.admin.connections_max = size(value);
     }),
+    tls("admin.tls", |config, value| config.admin.tls = value),
     address(
         "cluster.listen",
         "127.0.0.1:7403",
@@ -246,6 +290,24 @@ pub const FIELDS: &[Field] = &[
     connections("cluster.connections_max", "1000", |config, value| {
         config.cluster.connections_max = size(value);
     }),
+    file(
+        "tls.cert",
+        "PEM file with the server's certificate, and behind it those between it and its authority. \
+         With it the ports speak TLS 1.2 and 1.3. This file and the next two are read again when they \
+         change and on SIGHUP.",
+        |config, path| config.tls.cert = path,
+    ),
+    file(
+        "tls.key",
+        "PEM file with the key of the certificate, not encrypted.",
+        |config, path| config.tls.key = path,
+    ),
+    file(
+        "tls.client_ca",
+        "PEM file with the authorities of clients. With it a connection needs a certificate that one \
+         of them has signed, besides its key.",
+        |config, path| config.tls.client_ca = path,
+    ),
     Field {
         key: "disk.free_bytes_min",
         kind: Kind::Bytes {

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::metrics::HttpMetrics;
 use crate::net::limits::Times;
+use crate::net::tls::Acceptor;
 use crate::net::web::{self, Port};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -89,11 +90,16 @@ pub fn router(state: HttpState) -> Router {
 ///
 /// # Errors
 /// When the listener can not be used by the runtime.
-pub async fn serve(listener: std::net::TcpListener, state: HttpState) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    state: HttpState,
+    acceptor: Acceptor,
+) -> io::Result<()> {
     let port = Port {
         connections: Arc::clone(state.metrics.connections()),
         connections_max: state.config.http.connections_max,
         times: Times::SERVING,
+        acceptor,
         phase: Some(state.engine.phase()),
         router: router(state),
     };

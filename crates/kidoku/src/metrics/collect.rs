@@ -2,6 +2,7 @@
 
 use super::{HttpMetrics, Kind, Metric};
 use crate::engine::Status;
+use crate::net::tls::Tls;
 use kidoku_core::shard::Stats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub status: Status,
     /// What HTTP has counted.
     pub http: Arc<HttpMetrics>,
+    /// How TLS is; `None` = there is none, and no line of it.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// The metrics as OpenMetrics text.
@@ -110,8 +113,14 @@ impl Snapshot {
         one(self.status.shards.iter().map(of).sum())
     }
 
+    fn of_tls(&self, of: impl Fn(&Tls) -> u64) -> Vec<Sample<'static>> {
+        self.tls
+            .as_deref()
+            .map_or_else(Vec::new, |tls| one(of(tls)))
+    }
+
     fn samples<'a>(&'a self, metric: Metric, cores: &'a [String]) -> Vec<Sample<'a>> {
-        let Self { status, http } = self;
+        let Self { status, http, .. } = self;
         match metric {
             Metric::Build => Vec::new(),
             Metric::Ready => one(u64::from(status.not_ready.is_empty())),
@@ -155,6 +164,13 @@ impl Snapshot {
             Metric::RespConnections => one(status.resp_connections),
             Metric::HttpConnections => one(http.connections().open()),
             Metric::HttpConnectionsRefused => one(http.connections().refused()),
+            Metric::TlsCertificateExpiry => self.of_tls(|tls| {
+                // One before 1970 has expired all the same.
+                u64::try_from(tls.expires_s()).unwrap_or_default()
+            }),
+            Metric::TlsReloads => self.of_tls(|tls| tls.reloads().0),
+            Metric::TlsReloadFailures => self.of_tls(|tls| tls.reloads().1),
+            Metric::TlsHandshakeFailures => self.of_tls(Tls::handshakes_failed),
             Metric::HttpRequests => http_requests(http),
             Metric::HttpRefusals => {
                 let by_code = http.refusals();

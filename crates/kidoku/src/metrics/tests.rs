@@ -1,7 +1,11 @@
 use super::*;
+use crate::cmd::scratch::Scratch;
+use crate::config::TlsConfig;
 use crate::engine::Status;
+use crate::net::tls::Tls;
 use kidoku_core::error::Code;
 use kidoku_core::shard::Stats;
+use kidoku_torture::certificates::Authority;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,6 +14,18 @@ fn http() -> Arc<HttpMetrics> {
         "GET".to_owned(),
         "/v1/users/{user}/badge".to_owned(),
     )]))
+}
+
+/// With a certificate that `openssl` has made.
+fn tls() -> Tls {
+    let scratch = Scratch::new();
+    let pair = Authority::new(scratch.path(), "ca").issue("own");
+    let settings = TlsConfig {
+        cert: Some(pair.cert),
+        key: Some(pair.key),
+        client_ca: None,
+    };
+    Tls::load(&settings).unwrap().unwrap()
 }
 
 fn scrape(http: &Arc<HttpMetrics>) -> String {
@@ -27,6 +43,7 @@ fn scrape(http: &Arc<HttpMetrics>) -> String {
     encode(Snapshot {
         status,
         http: Arc::clone(http),
+        tls: Some(Arc::new(tls())),
     })
 }
 

@@ -39,6 +39,8 @@ pub(crate) const H2_FRAME_BYTES_MAX: u32 = 16 << 10;
 /// How long a connection may take for what. Tests of the limits do not wait that long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
+    /// From the connection to the end of TLS's handshake.
+    pub(crate) handshake: Duration,
     /// From the connection to the head of its first request, all of it.
     pub(crate) first_request: Duration,
     /// From the first byte of a request's head to its last (HTTP/1).
@@ -60,6 +62,7 @@ pub(crate) struct Times {
 impl Times {
     /// What is served with.
     pub(crate) const SERVING: Self = Self {
+        handshake: Duration::from_secs(5),
         first_request: Duration::from_secs(10),
         head: Duration::from_secs(5),
         idle: Duration::from_secs(60),

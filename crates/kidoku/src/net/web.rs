@@ -14,6 +14,7 @@ mod tests;
 
 use super::accept;
 use super::limits::Times;
+use super::tls::Acceptor;
 use crate::engine::shared::Phase;
 use crate::metrics::Connections;
 use axum::Router;
@@ -36,6 +37,8 @@ pub(crate) struct Port {
     pub(crate) connections_max: usize,
     /// How long what may take.
     pub(crate) times: Times,
+    /// Whether it speaks TLS.
+    pub(crate) acceptor: Acceptor,
     /// `None` = the port is served to the very end. With it, once the server drains, nobody is
     /// accepted, and connections end when what they ask is answered.
     pub(crate) phase: Option<watch::Receiver<Phase>>,

@@ -15,6 +15,7 @@ use super::{OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES, RespServer, WRITE_STALL};
 use crate::engine::core::{Asker, Core};
 use crate::engine::gate::View;
 use crate::engine::ticket::Place;
+use crate::net::stream::Stream;
 use kidoku_core::error::Error;
 use kidoku_core::reply::{Event, Reply};
 use kidoku_core::request::Class;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Commands taken in before other tasks of the core get their turn.
 pub(super) const COMMANDS_PER_TURN: usize = 128;
@@ -85,7 +85,7 @@ pub(crate) struct Connection {
     pub(super) io: Rc<Io>,
     place: Cell<Place>,
     me: Weak<Self>,
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
     state: RefCell<State>,
     waker: RefCell<Option<Waker>>,
     woken: Cell<bool>,
@@ -115,7 +115,7 @@ impl Connection {
         server: Rc<RespServer>,
         core: Rc<Core>,
         io: Rc<Io>,
-        stream: TcpStream,
+        stream: Stream,
         session: Session,
     ) -> Rc<Self> {
         let state = State {
@@ -152,7 +152,7 @@ impl Connection {
         let Some(place) = self.core.enter(me) else {
             let line = b"-LIMIT this core serves as many connections as it can\r\n";
             // Nothing can be done for a client that does not even take one line.
-            drop(self.stream.borrow().try_write(line));
+            drop(self.stream.borrow_mut().try_write(line));
             return false;
         };
         self.place.set(place);
@@ -170,6 +170,7 @@ impl Connection {
     /// Serves until the end.
     pub(super) async fn serve(self: Rc<Self>) {
         std::future::poll_fn(|context| self.poll(context)).await;
+        self.stream.borrow_mut().say_end();
         self.unwatch_all(&mut self.state.borrow_mut());
         self.core.leave(self.place());
     }
@@ -289,7 +290,8 @@ impl Connection {
         if state.deferred.is_some() {
             return self.resume(state);
         }
-        if !state.slots.is_empty() || !state.is_quiet() || state.output.pending() > 0 {
+        let owes = state.output.pending() > 0 || state.output.blocked;
+        if !state.slots.is_empty() || !state.is_quiet() || owes {
             return state.wait();
         }
         if state.phase == Phase::Ending {
@@ -316,12 +318,10 @@ impl Connection {
     /// Sends what the socket would not take before, if it takes more now.
     fn poll_blocked_output(&self, context: &mut Context<'_>, state: &mut State) {
         while state.output.blocked && state.phase != Phase::Broken {
-            match self.stream.borrow().poll_write_ready(context) {
+            let ready = self.stream.borrow().poll_write_ready(context);
+            match ready {
                 Poll::Pending => return,
-                Poll::Ready(Ok(())) => {
-                    state.output.blocked = false;
-                    self.send(state);
-                }
+                Poll::Ready(Ok(())) => self.send_on(state),
                 Poll::Ready(Err(_)) => state.phase = Phase::Broken,
             }
             if !state.output.blocked {
@@ -331,16 +331,23 @@ impl Connection {
         }
     }
 
-    /// Hands bytes to the socket, and minds how long it has been taking none.
+    /// Hands bytes to the socket, if it is known to take some.
     fn send(&self, state: &mut State) {
-        if state.output.blocked || state.output.pending() == 0 {
-            return;
+        if !state.output.blocked && state.output.pending() > 0 {
+            self.send_on(state);
         }
-        let before = state.output.pending();
-        match state.output.send(&self.stream.borrow(), &self.io) {
+    }
+
+    /// Hands bytes to the socket, and minds how long it has been taking none. With TLS some may be
+    /// there that are no longer among the pending.
+    fn send_on(&self, state: &mut State) {
+        let mut stream = self.stream.borrow_mut();
+        let (before, late) = (state.output.pending(), stream.sent_late());
+        match state.output.send(&mut stream, &self.io) {
             Sent::All => self.set_deadline(state, self.login_deadline(state)),
             Sent::Blocked => {
-                if state.output.pending() < before || state.deadline.is_none() {
+                let took = state.output.pending() < before || stream.sent_late() > late;
+                if took || state.deadline.is_none() {
                     self.set_deadline(state, Instant::now().checked_add(WRITE_STALL));
                 }
                 self.wake();

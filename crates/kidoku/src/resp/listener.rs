@@ -8,6 +8,7 @@ use super::session::Session;
 use crate::engine::core::Core;
 use crate::engine::shared::{Phase, Shared};
 use crate::net::accept;
+use crate::net::stream::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -78,30 +79,52 @@ fn accept(
     let most = server.config.resp.connections_max;
     if open >= most {
         return refuse(
+            server,
             &stream,
             &format!("{most} connections are open (resp.connections_max)"),
         );
     }
-    let number = core
-        .shared
-        .resp_connections_total
-        .fetch_add(1, Ordering::Relaxed)
-        + 1;
-    let session = Session::new(server, number, peer);
-    let (server, io) = (Rc::clone(server), Rc::clone(io));
-    let connection = Connection::new(server, Rc::clone(core), io, stream, session);
-    if !connection.enter() {
-        return;
-    }
+    let (server, core, io) = (Rc::clone(server), Rc::clone(core), Rc::clone(io));
     drop(spawn_local(async move {
-        connection.serve().await;
+        if server.acceptor.is_tls() {
+            // In a box, so that the connection's task does not hold the room that this takes.
+            let mut phase = core.shared.phase.subscribe();
+            let accepted = tokio::select! {
+                accepted = Box::pin(server.acceptor.accept(stream)) => accepted,
+                _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
+            };
+            if let Ok(stream) = accepted {
+                serve_one(server, core, io, stream, peer).await;
+            }
+        } else {
+            serve_one(server, core, io, Stream::Plain(stream), peer).await;
+        }
         drop(counted);
     }));
 }
 
-/// Says why, if the socket takes it at once, and closes.
-fn refuse(stream: &TcpStream, why: &str) {
-    let line = format!("-LIMIT {why}\r\n");
-    // Nothing can be done for a client that does not even take one line.
-    drop(stream.try_write(line.as_bytes()));
+async fn serve_one(
+    server: Rc<RespServer>,
+    core: Rc<Core>,
+    io: Rc<Io>,
+    stream: Stream,
+    peer: SocketAddr,
+) {
+    let total = &core.shared.resp_connections_total;
+    let number = total.fetch_add(1, Ordering::Relaxed) + 1;
+    let session = Session::new(&server, number, peer);
+    let connection = Connection::new(server, core, io, stream, session);
+    if connection.enter() {
+        connection.serve().await;
+    }
+}
+
+/// Says why, if the socket takes it at once, and closes. With TLS there is no way to say it that
+/// would not take what is short.
+fn refuse(server: &RespServer, stream: &TcpStream, why: &str) {
+    if !server.acceptor.is_tls() {
+        let line = format!("-LIMIT {why}\r\n");
+        // Nothing can be done for a client that does not even take one line.
+        drop(stream.try_write(line.as_bytes()));
+    }
 }

@@ -23,6 +23,7 @@ pub(crate) use listener::serve;
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::net::tls::Acceptor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(crate) struct RespServer {
     pub(crate) keys: Arc<Keys>,
     /// The settings in force.
     pub(crate) config: Arc<Config>,
+    /// Whether it speaks TLS.
+    pub(crate) acceptor: Acceptor,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// When the server started.

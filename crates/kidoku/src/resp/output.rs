@@ -1,8 +1,8 @@
 //! What a connection has to send and the socket has not taken yet.
 
 use super::io::Io;
+use crate::net::stream::Stream;
 use std::io::ErrorKind;
-use tokio::net::TcpStream;
 
 /// What became of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Output {
     }
 
     /// Hands the socket as much as it takes. Once all is sent the buffer goes back.
-    pub(crate) fn send(&mut self, stream: &TcpStream, io: &Io) -> Sent {
+    pub(crate) fn send(&mut self, stream: &mut Stream, io: &Io) -> Sent {
         while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match stream.try_write(rest) {
                 Ok(0) => return Sent::Broken,
@@ -59,12 +59,21 @@ impl Output {
                 Err(_) => return Sent::Broken,
             }
         }
-        self.blocked = false;
         self.sent = 0;
         if self.bytes.capacity() > 0 {
             io.give_output(std::mem::take(&mut self.bytes));
         }
-        Sent::All
+        match stream.try_flush() {
+            Ok(()) => {
+                self.blocked = false;
+                Sent::All
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.blocked = true;
+                Sent::Blocked
+            }
+            Err(_) => Sent::Broken,
+        }
     }
 
     /// Drops what is sent, once that is the larger part, so that a slow reader's buffer does not

@@ -3,7 +3,7 @@
 //! Ports are taken before the log is replayed, so that a start that can not succeed fails at once;
 //! they listen only when everything is ready, so that no client waits for the replay.
 
-use super::{Addresses, StartError};
+use super::{Addresses, StartError, TlsPorts};
 use crate::config::Config;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
@@ -52,12 +52,18 @@ impl Bound {
     }
 
     /// The ports taken.
-    pub(super) fn addresses(&self) -> Addresses {
+    pub(super) fn addresses(&self, config: &Config) -> Addresses {
+        let has = config.tls.cert.is_some();
         Addresses {
             resp: self.resp.address,
             http: self.http.address,
             admin: self.admin.address,
             cluster: None,
+            tls: TlsPorts {
+                resp: has && config.resp.tls,
+                http: has && config.http.tls,
+                admin: has && config.admin.tls,
+            },
         }
     }
 

@@ -62,7 +62,7 @@ fn agrees(expected: &Value, found: &Value) -> bool {
 }
 
 /// Where `cargo xtask setup` puts a client; none = the test is left out, which is a failure in CI.
-fn installed(name: &str) -> Option<PathBuf> {
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let path = repository().join("target/clients").join(name);
     if path.exists() {
         // Only the folder: a virtual environment is known by the link to its interpreter.

@@ -16,4 +16,5 @@ mod real_chat;
 mod resp;
 mod restart;
 mod semantics;
+mod tls;
 mod transcripts;

@@ -327,7 +327,7 @@ mod sending {
     use super::super::resume::{Place, State};
     use super::super::sender::{Sender, Tally};
     use super::super::source::{Chunk, Mark};
-    use crate::cmd::client::{Client, Target};
+    use crate::cmd::client::{Client, Target, Trust};
     use crate::cmd::error::{CmdError, INTERNAL, IO, UNAVAILABLE};
     use crate::cmd::scratch::Scratch;
     use std::io::{BufRead, BufReader, Read, Write};
@@ -393,6 +393,7 @@ mod sending {
 
     fn sender(url: String, place: Option<Place>) -> Sender {
         let client = Client::new(Target {
+            trust: Trust::default(),
             url,
             key: None,
             app: None,

@@ -235,7 +235,12 @@ async fn names_and_ids_of_the_path_are_decoded_and_checked() {
 async fn the_admin_port_tells_of_the_running_engine() {
     let server = Server::open();
     server.get("/v1/users/u/badge").await;
-    let admin = crate::admin::router(server.state.clone().into());
+    let admin = crate::admin::router(crate::admin::AdminState {
+        engine: server.state.engine.clone(),
+        http: Arc::clone(&server.state.metrics),
+        connections_max: 1,
+        tls: None,
+    });
     let get = async |path: &str| {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = admin.clone().oneshot(request).await.unwrap();

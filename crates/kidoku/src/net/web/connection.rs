@@ -25,6 +25,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) async fn run(stream: TcpStream, guard: ConnectionGuard, port: Rc<Port>) {
     let deadlines = Arc::new(Deadlines::new(port.times));
     let mut watch = Watch::new(&port, Arc::clone(&deadlines));
+    let accepted = {
+        let mut accepting = Box::pin(port.acceptor.accept(stream));
+        watch.over(accepting.as_mut(), |_| Drain::Cut).await
+    };
+    let Some(Ok(stream)) = accepted else {
+        return;
+    };
     let mut io = Io::new(stream, Arc::clone(&deadlines), guard);
     let found = {
         let mut finding = std::pin::pin!(io.find_protocol());

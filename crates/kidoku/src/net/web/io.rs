@@ -3,13 +3,13 @@
 
 use super::deadlines::Deadlines;
 use crate::metrics::ConnectionGuard;
+use crate::net::stream::Stream;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// How every HTTP/2 connection begins (RFC 9113, section 3.4); no HTTP/1 request does.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -23,7 +23,7 @@ pub(super) enum Protocol {
 
 /// See the module. It is counted as open for as long as it lives, also as a WebSocket.
 pub(super) struct Io {
-    stream: TcpStream,
+    stream: Stream,
     deadlines: Arc<Deadlines>,
     first: [u8; PREFACE.len()],
     /// How many bytes of `first` have been read,
@@ -34,11 +34,7 @@ pub(super) struct Io {
 }
 
 impl Io {
-    pub(super) fn new(
-        stream: TcpStream,
-        deadlines: Arc<Deadlines>,
-        guard: ConnectionGuard,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, deadlines: Arc<Deadlines>, guard: ConnectionGuard) -> Self {
         Self {
             stream,
             deadlines,
@@ -144,7 +140,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if !matches!(flushed, Poll::Ready(Err(_))) {
+            self.deadlines.note_write(flushed.is_ready());
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,6 +8,7 @@ use crate::net::limits::{
     H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADER_LIST_BYTES_MAX, HEADERS_MAX,
     Times,
 };
+use crate::net::tls::Acceptor;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -32,6 +33,7 @@ const SHORT: Duration = Duration::from_secs(1);
 const BELOW: Duration = Duration::from_millis(100);
 
 const UNLIMITED: Times = Times {
+    handshake: NEVER,
     first_request: NEVER,
     head: NEVER,
     idle: NEVER,
@@ -86,6 +88,7 @@ fn served_up_to(times: Times, connections_max: usize) -> Served {
         connections: Arc::clone(&connections),
         connections_max,
         times,
+        acceptor: Acceptor::plain(),
         phase: Some(follows),
     };
     std::thread::spawn(move || {
