@@ -2,7 +2,7 @@
 weaknesses that it knows. A server of Python's own, which is laxer, is scanned as well and has to be
 found lax: a check that finds nothing there finds nothing anywhere.
 
-usage: tls.py PROGRAM
+usage: tls.py PROGRAM H2SPEC
 """
 
 import contextlib
@@ -21,9 +21,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import h2spec
 from server import PATIENCE, Server, report
 
-PROGRAM = sys.argv[1]
+PROGRAM, H2SPEC = sys.argv[1:3]
 PORTS = ["resp", "http", "admin"]
 
 OLD = ["ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"]
@@ -188,10 +189,15 @@ def the_certificate_that_was_given_is_shown():
                 assert wrapped.getpeercert(binary_form=True) == given, name
 
 
+def http2_over_tls_is_as_good_as_in_the_clear():
+    h2spec.must_find_only_what_is_known(H2SPEC, SERVER.address("http"), "--tls", "--insecure")
+
+
 CASES = [
     *map(case_of_port, PORTS),
     nothing_is_answered_in_the_clear,
     the_certificate_that_was_given_is_shown,
+    http2_over_tls_is_as_good_as_in_the_clear,
     a_lax_server_is_found_lax,
 ]
 

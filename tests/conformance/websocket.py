@@ -4,13 +4,14 @@ shares no code with the server. Frames that no library sends are made by hand.
 usage: websocket.py PROGRAM [SEED [ROUNDS]]
 """
 
+import http.client
 import json
 import os
 import random
 import socket
 import struct
 import sys
-import urllib.request
+import urllib.parse
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
@@ -28,7 +29,7 @@ from server import PATIENCE, Server, report
 
 PROGRAM = sys.argv[1]
 SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 200
+ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 1_000
 
 MESSAGE_BYTES_MAX = 16 << 10
 
@@ -41,6 +42,7 @@ class Peer:
 
     def __init__(self, server, token=None, extensions=()):
         self.socket = socket.create_connection(server.address("http"), timeout=PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.ws = WSConnection(ConnectionType.CLIENT)
         self.events = []
         self.text = ""
@@ -129,15 +131,18 @@ def ack(number, message=1):
     return json.dumps({"op": "ack", "n": number, "channel": "room", "id": str(message)})
 
 
+def backend(path, body):
+    """A request of the backend, which has to be accepted."""
+    link = http.client.HTTPConnection(*SERVER.address("http"), timeout=PATIENCE)
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    link.request("POST", urllib.parse.quote(path), json.dumps(body), headers)
+    answer = link.getresponse()
+    assert answer.status == 200, answer.read()
+
+
 def post(message):
     """A message by the backend, which changes what the device is to be told."""
-    host, port = SERVER.address("http")
-    request = urllib.request.Request(
-        f"http://{host}:{port}/v1/channels/room/messages",
-        data=json.dumps({"id": str(message)}).encode(),
-        headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
-    )
-    urllib.request.urlopen(request, timeout=PATIENCE).read()
+    backend("/v1/channels/room/messages", {"id": str(message)})
 
 
 def opened():
@@ -249,8 +254,7 @@ def what_is_no_request_is_answered_and_the_socket_lives():
 
 def a_change_is_pushed():
     peer = opened()
-    post(1_000_000 + len(PUSHED))
-    PUSHED.append(peer)
+    post(1_000_000)
     state = peer.next_text()
     assert state["op"] == "state" and state["all"] is False, state
 
@@ -456,24 +460,12 @@ CASES = [
     another_device_has_not_noticed_any_of_it,
 ]
 
-PUSHED = []
-
 if __name__ == "__main__":
     with Server(PROGRAM) as SERVER:
         KEY = SERVER.root_key()
         TOKEN = SERVER.token("ada")
-        import http.client
-
-        def call(path, body):
-            host, port = SERVER.address("http")
-            link = http.client.HTTPConnection(host, port, timeout=PATIENCE)
-            headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-            link.request("POST", path, json.dumps(body), headers)
-            answer = link.getresponse()
-            assert answer.status == 200, answer.read()
-
-        for channel in ["room", "既読🙂"]:
-            call(f"/v1/channels/{urllib.request.quote(channel)}/members", {"users": ["ada"]})
+        for room in ["room", "既読🙂"]:
+            backend(f"/v1/channels/{room}/members", {"users": ["ada"]})
         post(1)
         WITNESS = opened()
         report(f"websocket with seed {SEED}", CASES)

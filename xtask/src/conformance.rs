@@ -28,7 +28,7 @@ pub(crate) fn openapi_turn(turn: &Turn) -> Outcome {
     drive("openapi", &[&text(turn.seed), &text(turn.seconds)])
 }
 
-/// HTTP/2 by h2spec and by `h2` of `PyPI`.
+/// HTTP/2 in the clear by h2spec and by `h2` of `PyPI`.
 ///
 /// # Errors
 /// What did not hold.
@@ -41,7 +41,7 @@ pub(crate) fn http2() -> Outcome {
 /// # Errors
 /// As [`http2`].
 pub(crate) fn http2_turn(turn: &Turn) -> Outcome {
-    let rounds = turn.seconds * 20;
+    let rounds = turn.seconds * 50;
     drive("http2", &[&h2spec(), &text(turn.seed), &text(rounds)])
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn websocket() -> Outcome {
 /// # Errors
 /// As [`websocket`].
 pub(crate) fn websocket_turn(turn: &Turn) -> Outcome {
-    drive("websocket", &[&text(turn.seed), &text(turn.seconds * 50)])
+    drive("websocket", &[&text(turn.seed), &text(turn.seconds * 200)])
 }
 
 fn h2spec() -> String {

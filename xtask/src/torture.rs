@@ -191,7 +191,7 @@ fn table(turns: &[Done]) -> String {
         gates.entry(&turn.gate).or_default().push(turn);
     }
     let mut text =
-        "| gate | turns | failed | minutes | in all |\n|---|---|---|---|---|\n".to_owned();
+        "| gate | turns | failed | seconds | in all |\n|---|---|---|---|---|\n".to_owned();
     for (gate, turns) in gates {
         let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
         for (what, number) in turns
@@ -206,11 +206,11 @@ fn table(turns: &[Done]) -> String {
             .map(|(what, sum)| format!("{sum} {what}"))
             .collect();
         let failed = turns.iter().filter(|turn| turn.failed).count();
-        let minutes = turns.iter().map(|turn| turn.seconds).sum::<u64>() / 60;
+        let seconds: u64 = turns.iter().map(|turn| turn.seconds).sum();
         // Writing into a string can not fail.
         let _written = writeln!(
             text,
-            "| {gate} | {} | {failed} | {minutes} | {} |",
+            "| {gate} | {} | {failed} | {seconds} | {} |",
             turns.len(),
             sums.join(", ")
         );
@@ -279,7 +279,7 @@ mod tests {
             turn("kill", true, "7 cycles"),
         ];
         assert!(
-            table(&turns).contains("| kill | 3 | 1 | 4 | 10000 acks, 60 cycles, 0 lost |"),
+            table(&turns).contains("| kill | 3 | 1 | 270 | 10000 acks, 60 cycles, 0 lost |"),
             "{}",
             table(&turns)
         );

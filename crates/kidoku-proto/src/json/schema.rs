@@ -139,7 +139,10 @@ impl PartialSchema for PageLimit {
 
 impl PartialSchema for Encoding {
     fn schema() -> RefOr<Schema> {
-        finished(one_of(["gzip", "zstd"], "How the body is packed."))
+        finished(one_of(
+            ["gzip", "zstd", "identity", ""],
+            "How the body is packed; `identity` or nothing = not at all.",
+        ))
     }
 }
 
