@@ -3,6 +3,7 @@
 
 use super::deadlines::Deadlines;
 use crate::metrics::ConnectionGuard;
+use crate::net::limits::HEAD_BYTES_MAX;
 use crate::net::stream::Stream;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -13,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How every HTTP/2 connection begins (RFC 9113, section 3.4); no HTTP/1 request does.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Bytes read at a time until the protocol is known; they are on the stack.
+const FIRST_PIECE_BYTES: usize = 1_024;
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +29,11 @@ pub(super) enum Protocol {
 pub(super) struct Io {
     stream: Stream,
     deadlines: Arc<Deadlines>,
-    first: [u8; PREFACE.len()],
-    /// How many bytes of `first` have been read,
-    read: usize,
-    /// and how many of them given back.
+    /// What was read to find the protocol; no more than a head and a piece.
+    first: Vec<u8>,
+    /// How many bytes of it were searched for the end of the head,
+    looked_at: usize,
+    /// and how many given back.
     given: usize,
     _guard: ConnectionGuard,
 }
@@ -38,46 +43,55 @@ impl Io {
         Self {
             stream,
             deadlines,
-            first: [0; PREFACE.len()],
-            read: 0,
+            first: Vec::new(),
+            looked_at: 0,
             given: 0,
             _guard: guard,
         }
     }
 
-    /// Reads as much as it takes to know the protocol. Until then nothing is set up, so that a
-    /// connection on which nothing comes costs next to nothing.
+    /// Reads as much as it takes to know the protocol, and with HTTP/1 a whole head. Until then
+    /// nothing is set up, so that a connection on which nothing comes, or half a head, costs little
+    /// more than what has come.
     ///
     /// # Errors
     /// When the connection ends or breaks before anything came.
     pub(super) async fn find_protocol(&mut self) -> io::Result<Protocol> {
         loop {
-            let (read, expected) = (self.first.get(..self.read), PREFACE.get(..self.read));
-            if read != expected {
-                return Ok(Protocol::Http1);
-            }
-            if self.read == PREFACE.len() {
+            let count = self.first.len().min(PREFACE.len());
+            let is_http1 = self.first.get(..count) != PREFACE.get(..count);
+            if !is_http1 && count == PREFACE.len() {
                 return Ok(Protocol::Http2);
             }
+            if is_http1 && (self.ends_head() || self.first.len() >= HEAD_BYTES_MAX) {
+                return Ok(Protocol::Http1);
+            }
             if poll_fn(|context| self.poll_first(context)).await? == 0 {
-                return match self.read {
-                    0 => Err(io::ErrorKind::UnexpectedEof.into()),
-                    _ => Ok(Protocol::Http1),
+                return match self.first.is_empty() {
+                    true => Err(io::ErrorKind::UnexpectedEof.into()),
+                    false => Ok(Protocol::Http1),
                 };
             }
         }
     }
 
+    /// Whether an empty line has come, which is the last of a head. What was looked at before is not
+    /// looked at again, but for the line end that may be cut in two.
+    fn ends_head(&mut self) -> bool {
+        let from = std::mem::replace(&mut self.looked_at, self.first.len()).saturating_sub(3);
+        let new = self.first.get(from..).unwrap_or_default();
+        new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n")
+    }
+
     fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let rest = self.first.get_mut(self.read..).unwrap_or_default();
-        let mut into = ReadBuf::new(rest);
+        let mut piece = [0; FIRST_PIECE_BYTES];
+        let mut into = ReadBuf::new(&mut piece);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut into))?;
-        let count = into.filled().len();
-        self.read += count;
-        if count > 0 {
+        self.first.extend_from_slice(into.filled());
+        if !into.filled().is_empty() {
             self.deadlines.note_read();
         }
-        Poll::Ready(Ok(count))
+        Poll::Ready(Ok(into.filled().len()))
     }
 
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
@@ -97,12 +111,17 @@ impl AsyncRead for Io {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        let first = me.first.get(me.given..me.read).unwrap_or_default();
+        let first = me.first.get(me.given..).unwrap_or_default();
         if !first.is_empty() {
             let count = first.len().min(into.remaining());
             let (part, _) = first.split_at(count);
             into.put_slice(part);
             me.given += count;
+            if me.given == me.first.len() {
+                // It is not needed again, and the connection may live long.
+                me.first = Vec::new();
+                me.given = 0;
+            }
             return Poll::Ready(Ok(()));
         }
         let before = into.filled().len();

@@ -215,6 +215,11 @@ fn an_idle_connection_is_kept_for_a_while_and_a_shorter_one_without_a_key() {
     let locked = HERE.replace("GET /", "GET /locked");
     assert_eq!(ask(&mut stranger, &locked).0, 401);
     assert!(until_closed(&mut stranger) < 3 * SHORT);
+    let mut stranger = H2::open(server.address);
+    stranger.ask(1, "/locked", &[]);
+    assert_eq!(stranger.answer(1).0, 401);
+    let took = until_closed(&mut stranger.stream);
+    assert!(took >= BELOW && took < 3 * SHORT, "{took:?}");
     let mut h2 = H2::open(server.address);
     h2.ask(1, "/", &[]);
     assert_eq!(h2.answer(1), (200, b"here".to_vec()));
@@ -322,6 +327,26 @@ fn a_head_has_at_most_16_kib_and_100_headers() {
         ask(&mut connect(server.address), &headers(HEADERS_MAX + 1)).0,
         431
     );
+}
+
+#[test]
+fn a_head_may_come_in_any_pieces_and_with_what_follows_it() {
+    let server = served(UNLIMITED);
+    let post = "POST /echo HTTP/1.1\r\nhost: k\r\ncontent-length: 3\r\n\r\nabc";
+    for end in 1..post.len() {
+        let mut stream = connect(server.address);
+        stream.set_nodelay(true).unwrap();
+        let (first, rest) = post.split_at(end);
+        stream.write_all(first.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(ask(&mut stream, rest), (200, "abc".to_owned()), "{end}");
+    }
+    // Two requests at once, and one whose lines end as they should not.
+    let mut stream = connect(server.address);
+    assert_eq!(ask(&mut stream, &format!("{post}{HERE}")).0, 200);
+    assert_eq!(answer(&mut stream), (200, "here".to_owned()));
+    let bare = HERE.replace('\r', "");
+    assert_eq!(ask(&mut connect(server.address), &bare).0, 200);
 }
 
 #[test]
@@ -617,6 +642,8 @@ fn status_of(block: &[u8]) -> u16 {
     match block[0] {
         0x88 => 200,
         0x8c => 400,
+        // 401 in Huffman's code (RFC 7541, appendix B).
+        0x48 if block[1..4] == [0x82, 0x68, 0x01] => 401,
         0x48 if block[1] == 3 => String::from_utf8(block[2..5].to_vec())
             .unwrap()
             .parse()
