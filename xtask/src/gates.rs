@@ -77,6 +77,15 @@ pub(crate) const GATES: &[Gate] = &[
         long: conformance::websocket_turn,
     },
     Gate {
+        name: "flood",
+        run: || torture(&["flood"]),
+        // A turn of the standard length takes two minutes and a half; longer ones have longer rounds.
+        long: |turn| {
+            let seconds = (turn.seconds / 40).clamp(2, 30);
+            torture(&["flood", "--seconds", &text(seconds)])
+        },
+    },
+    Gate {
         name: "supply",
         run: supply::gate,
         // Nothing in it depends on a seed.

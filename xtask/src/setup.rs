@@ -17,12 +17,13 @@ const NODE_PACKAGE: &str = "node@22.23.3";
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
 
 /// What the tests run, and the Debian package that brings it.
-const PROGRAMS: [(&str, &[&str], &str); 10] = [
+const PROGRAMS: [(&str, &[&str], &str); 11] = [
     ("redis-cli", &["--version"], "redis-tools"),
     ("redis-benchmark", &["--version"], "redis-tools"),
     ("redis-server", &["--version"], "redis-server"),
     ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
     ("npm", &["--version"], "npm"),
+    ("strace", &["--version"], "strace"),
     ("go", &["version"], "golang-go"),
     ("mkfs.btrfs", &["--version"], "btrfs-progs"),
     ("mkfs.ext4", &["-V"], "e2fsprogs"),

@@ -153,7 +153,7 @@ impl fmt::Display for Error {
                 "receipts of this channel are set to {setting}, change it with KD.CHANNEL RECEIPTS"
             ),
             Self::OwnParent => f.write_str("a channel can not be its own parent"),
-            Self::Busy => f.write_str("a queue is full, try again in a moment"),
+            Self::Busy => f.write_str("too much work is waiting, retry after 100 ms"),
             Self::DiskFull => f.write_str("the disk takes no writes, see the server's /readyz"),
             Self::Storage => f.write_str("the store could not be read, see the server's log"),
         }

@@ -10,6 +10,7 @@
 )]
 
 pub mod certificates;
+pub mod flood;
 pub mod kill;
 pub mod load;
 pub mod options;

@@ -26,6 +26,11 @@ const TORTURES: &[Torture] = &[
         about: "power cuts: --rounds --control-rounds --seed --lanes",
         run: kidoku_torture::power::run,
     },
+    Torture {
+        name: "flood",
+        about: "overload and hostile clients [--seconds S] [--rounds N] [--connections N]",
+        run: kidoku_torture::flood::run,
+    },
 ];
 
 fn main() -> ExitCode {

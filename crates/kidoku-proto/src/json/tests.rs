@@ -122,7 +122,7 @@ fn a_problem_has_the_word_status_and_title_of_the_table() {
         "type": "/docs#error-busy",
         "title": "A queue is full, try again",
         "status": 429,
-        "detail": "a queue is full, try again in a moment",
+        "detail": "too much work is waiting, retry after 100 ms",
         "code": "BUSY",
         "hint": "wait",
         "limit": 5,

@@ -13,6 +13,10 @@ use kidoku_core::request::Ticket;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+/// Batches whose replies come to one core, from which on one more is refused. Each is a request of
+/// HTTP, or one command of RESP that takes several steps.
+pub(crate) const BATCHES_MAX: usize = 16_384;
+
 /// The answers to one batch.
 pub(crate) type Results = Vec<Result<Reply, Error>>;
 
@@ -124,7 +128,13 @@ impl Calls {
             state: Mutex::new(state),
         });
         let entry = Arc::clone(&batch);
-        let place = self.lock().insert(entry).ok_or(Error::Busy)?;
+        let place = {
+            let mut table = self.lock();
+            if table.len() >= BATCHES_MAX {
+                return Err(Error::Busy);
+            }
+            table.insert(entry).ok_or(Error::Busy)?
+        };
         Ok(OpenBatch {
             calls: self,
             batch,
@@ -315,6 +325,17 @@ mod tests {
         held.release(gate.view());
         let all = Poll::Ready(vec![Err(Error::DiskFull), Ok(Reply::Number(1))]);
         assert_eq!(poll(&mut Box::pin(batch.finish())), all);
+    }
+
+    #[test]
+    fn one_batch_too_many_is_told_to_come_again_and_there_is_room_when_one_is_done() {
+        let calls = Calls::new(ShardId(0));
+        let mut open: Vec<_> = (0..BATCHES_MAX)
+            .map(|_| calls.open(std::iter::once(true)).unwrap())
+            .collect();
+        assert_eq!(calls.open(std::iter::once(true)).err(), Some(Error::Busy));
+        drop(open.pop());
+        assert!(calls.open(std::iter::once(true)).is_ok());
     }
 
     #[test]

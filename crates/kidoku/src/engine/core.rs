@@ -7,7 +7,9 @@
 use super::calls::HeldCalls;
 use super::gate::View;
 use super::journal::Marker;
+use super::line::Line;
 use super::mailbox::{Envelope, Taken};
+use super::pressure::Pressure;
 use super::shared::{Shared, index};
 use super::ticket::{Place, Table, Waiter};
 use kidoku_core::clock::Millis;
@@ -40,6 +42,9 @@ pub(crate) trait Asker {
 
     /// Shows what may be shown. True = something is held until more is on disk.
     fn release(&self, view: View) -> bool;
+
+    /// Its turn has come, see [`Line`].
+    fn go_on(&self);
 
     /// The server goes down: takes nothing new, and leaves when all is answered.
     fn drain(&self);
@@ -84,6 +89,10 @@ pub(crate) struct Core {
     pub(crate) id: ShardId,
     /// What all share.
     pub(crate) shared: Arc<Shared>,
+    /// What its connections have under way.
+    pub(crate) pressure: Pressure,
+    /// Connections with more to do than fits into a turn.
+    pub(crate) line: Line,
     state: RefCell<State>,
     askers: RefCell<Table<AskerEntry>>,
     dirty: RefCell<Vec<Place>>,
@@ -117,9 +126,12 @@ impl Core {
             pushes: Vec::new(),
             loads: Vec::new(),
         };
+        let pressure = Pressure::new(shared.mailboxes.len());
         Rc::new(Self {
             id,
             shared,
+            pressure,
+            line: Line::default(),
             state: RefCell::new(state),
             askers: RefCell::default(),
             dirty: RefCell::default(),
@@ -144,6 +156,15 @@ impl Core {
     /// Lets go somebody who asks no more and waits for nothing.
     pub(crate) fn leave(&self, place: Place) {
         drop(self.askers.borrow_mut().remove(place));
+    }
+
+    /// Calls the first of those who stand in line; one that has gone meanwhile is passed over.
+    pub(crate) fn call_next(&self) {
+        if let Some(place) = self.line.next()
+            && let Some(entry) = self.askers.borrow().get(place)
+        {
+            entry.asker.go_on();
+        }
     }
 
     /// Tells all askers to come to an end.
@@ -267,6 +288,7 @@ impl Core {
     /// Ends the turn: facts to the log, messages to the other cores, answers to those who asked.
     pub(crate) fn flush(&self) {
         self.flush_wanted.set(false);
+        self.pressure.end_turn();
         let (mut replies, mut pushes, seen) = {
             let mut state = self.state.borrow_mut();
             state.append(self);

@@ -10,8 +10,10 @@ pub(crate) mod calls;
 pub(crate) mod core;
 pub(crate) mod gate;
 pub(crate) mod journal;
+pub(crate) mod line;
 pub(crate) mod mailbox;
 pub(crate) mod opaque;
+pub(crate) mod pressure;
 pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod space;
@@ -23,6 +25,7 @@ use self::calls::OpenBatch;
 use self::journal::Marker;
 use self::mailbox::Envelope;
 use self::shared::{Phase, Shared, index, writes};
+use crate::metrics::RespMetrics;
 use kidoku_core::error::Error;
 use kidoku_core::fact::{Fact, Partition};
 use kidoku_core::id::{App, ShardId};
@@ -78,6 +81,8 @@ pub struct Status {
     pub overlay_bytes: u64,
     /// Open RESP connections.
     pub resp_connections: u64,
+    /// What RESP has counted.
+    pub resp: Arc<RespMetrics>,
 }
 
 impl Engine {
@@ -200,6 +205,7 @@ impl Engine {
             overlay_bytes: journal.overlay_bytes,
             resp_connections: u64::try_from(shared.resp_connections.load(Ordering::Relaxed))
                 .unwrap_or(u64::MAX),
+            resp: Arc::clone(&shared.resp_metrics),
         }
     }
 

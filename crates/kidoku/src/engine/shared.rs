@@ -5,6 +5,7 @@ use super::gate::Gate;
 use super::journal::Journal;
 use super::mailbox::{Envelope, Mailbox};
 use super::space::Room;
+use crate::metrics::RespMetrics;
 use kidoku_core::clock::Clock;
 use kidoku_core::error::Error;
 use kidoku_core::id::ShardId;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) next_home: AtomicUsize,
     /// Open RESP connections.
     pub(crate) resp_connections: AtomicUsize,
+    /// What RESP counts.
+    pub(crate) resp_metrics: Arc<RespMetrics>,
     /// RESP connections ever taken; gives each its number.
     pub(crate) resp_connections_total: AtomicU64,
     /// The highest clock that a fact in the log may have.
@@ -128,6 +131,7 @@ impl Shared {
             log_room: Notify::new(),
             next_home: AtomicUsize::new(0),
             resp_connections: AtomicUsize::new(0),
+            resp_metrics: Arc::default(),
             resp_connections_total: AtomicU64::new(0),
             clock,
             phase: watch::Sender::new(Phase::Running),

@@ -1,6 +1,7 @@
 //! Path, query and body, checked; whatever is wrong with them is a problem that says what.
 
 use super::HttpState;
+use super::bodies::BodyRoom;
 use super::refused::Refused;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -58,8 +59,8 @@ macro_rules! json_body {
         impl<T: DeserializeOwned> FromRequest<HttpState> for $name<T> {
             type Rejection = Refused;
 
-            async fn from_request(request: Request, _: &HttpState) -> Result<Self, Refused> {
-                read_json(request, $max).await.map(Self)
+            async fn from_request(request: Request, state: &HttpState) -> Result<Self, Refused> {
+                read_json(request, $max, state).await.map(Self)
             }
         }
     };
@@ -76,9 +77,14 @@ json_body!(
     HTTP_BULK_BODY_BYTES_MAX
 );
 
-async fn read_json<T: DeserializeOwned>(request: Request, max: usize) -> Result<T, Refused> {
+async fn read_json<T: DeserializeOwned>(
+    request: Request,
+    max: usize,
+    state: &HttpState,
+) -> Result<T, Refused> {
     require_json(request.headers())?;
-    let bytes = read_all(request, max).await?;
+    let mut room = state.bodies.room();
+    let bytes = read_all(request, max, &mut room).await?;
     // The reader has a limit on nesting of its own (128), far below what could hurt a stack.
     serde_json::from_slice(&bytes).map_err(|error| Refused::syntax(format!("the body: {error}")))
 }
@@ -102,18 +108,20 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refused> {
     .into())
 }
 
-async fn read_all(request: Request, max: usize) -> Result<Vec<u8>, Refused> {
+async fn read_all(request: Request, max: usize, room: &mut BodyRoom) -> Result<Vec<u8>, Refused> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(length);
     if announced.is_some_and(|length| length > max) {
         return Err(too_large(max));
     }
     let mut body = request.into_body();
-    let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
+    // Not as long as announced: who announces much need not send it.
+    let mut bytes = Vec::new();
     while let Some(piece) = next_piece(&mut body).await {
         let piece = piece.map_err(|error| Refused::syntax(format!("the body: {error}")))?;
         if bytes.len() + piece.len() > max {
             return Err(too_large(max));
         }
+        room.grow(piece.len())?;
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)

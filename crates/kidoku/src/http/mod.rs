@@ -5,6 +5,7 @@
 //! one handler of `route`, the engine, JSON. Every refusal is a `refused::Refused`, so that no
 //! answer of another shape leaves, whatever went wrong. Nothing here counts or stores anything.
 
+mod bodies;
 mod caller;
 mod decode;
 mod docs;
@@ -32,6 +33,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use bodies::Bodies;
 use kidoku_core::error::Code;
 use kidoku_proto::json::problem::Problem;
 use refused::Refused;
@@ -53,6 +55,8 @@ pub struct HttpState {
     pub metrics: Arc<HttpMetrics>,
     /// The live streams that are open.
     streams: Arc<Streams>,
+    /// The memory that bodies take.
+    bodies: Arc<Bodies>,
     /// The OpenAPI document, made once.
     openapi: Arc<str>,
 }
@@ -70,6 +74,7 @@ impl HttpState {
             config,
             metrics,
             streams,
+            bodies: Arc::default(),
             openapi,
         }
     }

@@ -1,6 +1,6 @@
 //! From counters to text.
 
-use super::{HttpMetrics, Kind, Metric};
+use super::{HttpMetrics, Kind, Metric, RespMetrics};
 use crate::engine::Status;
 use crate::net::tls::Tls;
 use kidoku_core::shard::Stats;
@@ -162,6 +162,9 @@ impl Snapshot {
             Metric::DiskFreeMin => one(status.disk_free_bytes_min),
             Metric::OverlayBytes => one(status.overlay_bytes),
             Metric::RespConnections => one(status.resp_connections),
+            Metric::RespWithoutKey => one(status.resp.without_key()),
+            Metric::RespDropped => resp_dropped(&status.resp),
+            Metric::RespBusy => one(status.resp.busy()),
             Metric::HttpConnections => one(http.connections().open()),
             Metric::HttpConnectionsRefused => one(http.connections().refused()),
             Metric::TlsCertificateExpiry => self.of_tls(|tls| {
@@ -187,6 +190,13 @@ impl Snapshot {
             }
         }
     }
+}
+
+fn resp_dropped(resp: &RespMetrics) -> Vec<Sample<'_>> {
+    let counted = resp.dropped();
+    counted
+        .map(|(reason, count)| labelled(vec![("reason", reason.word())], count))
+        .collect()
 }
 
 fn http_requests(http: &HttpMetrics) -> Vec<Sample<'_>> {

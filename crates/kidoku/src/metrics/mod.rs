@@ -7,10 +7,12 @@
 mod collect;
 mod connections;
 mod http;
+mod resp;
 
 pub use collect::{Snapshot, encode};
 pub use connections::{ConnectionGuard, Connections};
 pub use http::HttpMetrics;
+pub use resp::{DropReason, RespMetrics};
 
 #[cfg(test)]
 mod tests;
@@ -93,6 +95,9 @@ metrics! {
     DiskFreeMin = Gauge "kidoku_disk_free_bytes_min" "Bytes free below which writes are refused",
     OverlayBytes = Gauge "kidoku_overlay_bytes" "Bytes that wait to be checkpointed",
     RespConnections = Gauge "kidoku_resp_connections" "Open RESP connections",
+    RespWithoutKey = Gauge "kidoku_resp_connections_without_key" "Open RESP connections that have given no key",
+    RespDropped = Counter "kidoku_resp_connections_dropped" "RESP connections ended or not taken by the server, by reason",
+    RespBusy = Counter "kidoku_resp_busy" "RESP commands answered with BUSY",
     HttpConnections = Gauge "kidoku_http_connections" "Open HTTP connections",
     HttpConnectionsRefused = Counter "kidoku_http_connections_refused" "HTTP connections closed because too many were open",
     TlsCertificateExpiry = Gauge "kidoku_tls_certificate_expiry_seconds" "When the certificate of TLS ends, in seconds since 1970",

@@ -5,20 +5,28 @@
 //! that however many answers there are, one write carries them. While nothing is under way the
 //! connection has no buffer.
 
+use super::RespServer;
+use super::budget::Budget;
 use super::dispatch::Deferred;
 use super::input::Input;
 use super::io::Io;
+use super::limits::{
+    CROWDED_BYTES_MAX, CROWDED_REQUESTS_MAX, CROWDED_WEIGHT_MAX, EVENTS_WAITING_MAX, LINGER,
+    LOGIN_TIME_MAX, OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES, WRITE_STALL_MAX,
+};
 use super::output::{Output, Sent};
 use super::session::Session;
 use super::slots::{Front, Ready, Slots};
-use super::{OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES, RespServer, WRITE_STALL};
 use crate::engine::core::{Asker, Core};
 use crate::engine::gate::View;
+use crate::engine::pressure::Share;
 use crate::engine::ticket::Place;
+use crate::metrics::DropReason;
 use crate::net::stream::Stream;
 use kidoku_core::error::Error;
 use kidoku_core::reply::{Event, Reply};
 use kidoku_core::request::Class;
+use kidoku_proto::error::CommandError;
 use kidoku_proto::resp::Protocol;
 use kidoku_proto::resp::reply::{ReplyContext, write_event, write_result};
 use kidoku_proto::resp::write::Writer;
@@ -28,15 +36,8 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// Commands taken in before other tasks of the core get their turn.
-pub(super) const COMMANDS_PER_TURN: usize = 128;
-
-/// How long a connection that was refused may go on sending before it is cut off. Closing with
-/// unread bytes would make the other side lose the answer that says why.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// The task waits for something that is not its socket.
     waits: bool,
+    /// More could be taken in if less were under way.
+    held_up: bool,
     /// When the connection is cut off, unless something changes.
     deadline: Option<Instant>,
     /// It is in the list of connections with a deadline.
@@ -76,6 +79,10 @@ pub(super) struct State {
     /// Events whose ids have to be looked up first, and whether somebody is at it.
     pub(super) events: VecDeque<Arc<Event>>,
     pub(super) events_run: bool,
+    /// What of it the core knows,
+    known: Share,
+    /// and whether it is counted among those without a key.
+    known_without_key: bool,
 }
 
 /// See the module.
@@ -89,6 +96,17 @@ pub(crate) struct Connection {
     state: RefCell<State>,
     waker: RefCell<Option<Waker>>,
     woken: Cell<bool>,
+    lane: Cell<Lane>,
+}
+
+/// Connections with more to do than fits into a turn stand in line, so that those with little never
+/// wait for more than a few of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// It takes in what comes.
+    Free,
+    /// It stands in line, and takes in nothing.
+    InLine,
 }
 
 /// How far the encoding of answers came.
@@ -128,10 +146,13 @@ impl Connection {
             output: Output::default(),
             phase: Phase::Open,
             waits: false,
+            held_up: false,
             deadline: None,
             deadline_watched: false,
             events: VecDeque::new(),
             events_run: false,
+            known: Share::default(),
+            known_without_key: false,
         };
         Rc::new_cyclic(|me| Self {
             server,
@@ -143,6 +164,7 @@ impl Connection {
             state: RefCell::new(state),
             waker: RefCell::new(None),
             woken: Cell::new(false),
+            lane: Cell::new(Lane::Free),
         })
     }
 
@@ -159,6 +181,7 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         let deadline = self.login_deadline(&state);
         self.set_deadline(&mut state, deadline);
+        self.settle(&mut state);
         true
     }
 
@@ -171,8 +194,51 @@ impl Connection {
     pub(super) async fn serve(self: Rc<Self>) {
         std::future::poll_fn(|context| self.poll(context)).await;
         self.stream.borrow_mut().say_end();
-        self.unwatch_all(&mut self.state.borrow_mut());
+        let mut state = self.state.borrow_mut();
+        self.unwatch_all(&mut state);
         self.core.leave(self.place());
+        self.know(&mut state, Share::default(), false);
+    }
+
+    /// Tells the core and the counters what has changed.
+    fn settle(&self, state: &mut State) {
+        let (requests, weight) = state.slots.owed();
+        let input = state.input.as_ref().map_or(0, |input| input.memory());
+        let share = Share {
+            requests,
+            weight,
+            bytes: input + state.output.memory(),
+        };
+        let without_key = state.session.grant.is_none();
+        self.know(state, share, without_key);
+    }
+
+    fn know(&self, state: &mut State, share: Share, without_key: bool) {
+        let old = std::mem::replace(&mut state.known, share);
+        if old != share {
+            self.core.pressure.change(old, share);
+        }
+        let was = std::mem::replace(&mut state.known_without_key, without_key);
+        let metrics = &self.core.shared.resp_metrics;
+        match (was, without_key) {
+            (false, true) => metrics.enter_without_key(),
+            (true, false) => metrics.leave_without_key(),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Takes nothing more; the connection ends when what is owed has been sent.
+    pub(super) fn refuse(&self, state: &mut State, reason: DropReason) {
+        self.core.shared.resp_metrics.note_dropped(reason);
+        state.phase = Phase::Refused;
+    }
+
+    /// Ends the connection at once.
+    fn cut_off(&self, state: &mut State, reason: DropReason) {
+        self.core.shared.resp_metrics.note_dropped(reason);
+        state.phase = Phase::Broken;
+        state.deferred = None;
+        self.wake();
     }
 
     /// The connection, for a task of its own.
@@ -207,24 +273,37 @@ impl Connection {
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         self.keep_waker(context);
         self.core.begin_turn();
-        let mut budget = COMMANDS_PER_TURN;
+        let mut budget = Budget::new();
         let mut state = self.state.borrow_mut();
         state.waits = false;
+        state.held_up = false;
         self.poll_blocked_output(context, &mut state);
-        loop {
+        let (_, weight) = state.slots.owed();
+        let poll = loop {
             match self.step(context, &mut state, &mut budget) {
-                Step::Again if budget == 0 => {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
+                Step::Again if budget.is_spent() => {
+                    self.stand_in_line();
+                    break Poll::Pending;
                 }
                 Step::Again => {}
-                Step::Wait => return Poll::Pending,
-                Step::End => return Poll::Ready(()),
+                Step::Wait => break Poll::Pending,
+                Step::End => break Poll::Ready(()),
             }
+        };
+        let (_, weight_now) = state.slots.owed();
+        let added = weight_now.saturating_sub(weight);
+        self.core.pressure.note_turn(budget.spent(), added);
+        self.settle(&mut state);
+        poll
+    }
+
+    fn stand_in_line(&self) {
+        if self.lane.replace(Lane::InLine) == Lane::Free {
+            self.core.line.stand(self.place());
         }
     }
 
-    fn step(&self, context: &mut Context<'_>, state: &mut State, budget: &mut usize) -> Step {
+    fn step(&self, context: &mut Context<'_>, state: &mut State, budget: &mut Budget) -> Step {
         match state.phase {
             Phase::Broken => {
                 state.output.clear();
@@ -237,13 +316,32 @@ impl Connection {
             Phase::Lingering => self.discard(context),
             Phase::Ending | Phase::Refused => self.finish(context, state),
             Phase::Open if state.deferred.is_some() => self.resume(state),
-            Phase::Open if !state.may_take() => state.wait(),
+            Phase::Open if !state.may_take() || self.stands_back(state) => {
+                state.held_up = true;
+                state.wait()
+            }
+            Phase::Open if self.lane.get() == Lane::InLine => Step::Wait,
+            Phase::Open if self.core.pressure.turn_is_full() => {
+                // Behind the flush, which is asked for in case that everything only waits.
+                self.core.want_flush();
+                context.waker().wake_by_ref();
+                Step::Wait
+            }
             Phase::Open => self.take_in(context, state, budget),
         }
     }
 
+    /// True when others, who have less under way, go first. What it has under way brings it back.
+    pub(super) fn stands_back(&self, state: &State) -> bool {
+        let pressure = &self.core.pressure;
+        let (requests, weight) = state.slots.owed();
+        let has_much = requests >= CROWDED_REQUESTS_MAX || weight >= CROWDED_WEIGHT_MAX;
+        (has_much && pressure.is_crowded())
+            || (state.output.pending() > CROWDED_BYTES_MAX && pressure.buffers_are_full())
+    }
+
     /// Parses what is there, or reads more.
-    fn take_in(&self, context: &mut Context<'_>, state: &mut State, budget: &mut usize) -> Step {
+    fn take_in(&self, context: &mut Context<'_>, state: &mut State, budget: &mut Budget) -> Step {
         if state
             .input
             .as_ref()
@@ -348,7 +446,11 @@ impl Connection {
             Sent::Blocked => {
                 let took = state.output.pending() < before || stream.sent_late() > late;
                 if took || state.deadline.is_none() {
-                    self.set_deadline(state, Instant::now().checked_add(WRITE_STALL));
+                    let stall = Instant::now().checked_add(WRITE_STALL_MAX);
+                    // Who has no key can not win time by taking little.
+                    let login = self.login_deadline(state);
+                    let deadline = login.map_or(stall, |login| stall.map(|at| at.min(login)));
+                    self.set_deadline(state, deadline);
                 }
                 self.wake();
             }
@@ -361,7 +463,7 @@ impl Connection {
 
     /// The deadline while nothing is stuck.
     fn login_deadline(&self, state: &State) -> Option<Instant> {
-        if state.session.grant.is_some() {
+        if state.session.grant.is_some() || state.phase != Phase::Open {
             None
         } else {
             state.session.login_until
@@ -384,13 +486,28 @@ impl Connection {
     pub(super) fn check_deadline(&self, now: Instant) -> bool {
         let mut state = self.state.borrow_mut();
         if state.deadline.is_some_and(|deadline| deadline <= now) {
-            state.phase = Phase::Broken;
-            state.deferred = None;
             state.deadline = None;
-            self.wake();
+            self.deadline_passed(&mut state);
         }
         state.deadline_watched = state.deadline.is_some();
         state.deadline_watched
+    }
+
+    fn deadline_passed(&self, state: &mut State) {
+        if state.output.blocked {
+            self.cut_off(state, DropReason::Stall);
+        } else if state.phase != Phase::Open {
+            state.phase = Phase::Broken;
+            self.wake();
+        } else {
+            let error = CommandError::limit(format!(
+                "no key was given within {} s (login_time_max)",
+                LOGIN_TIME_MAX.as_secs()
+            ));
+            self.answer(state, |writer| writer.error(&error));
+            self.refuse(state, DropReason::Login);
+            self.wake();
+        }
     }
 
     /// Encodes answers as they may leave, until the buffer is full.
@@ -428,8 +545,7 @@ impl Connection {
         write_event(&mut writer, event, names);
         if state.output.pending() > OUTPUT_BYTES_MAX {
             // A watcher that does not read is of no use to its user, and costs memory.
-            state.phase = Phase::Broken;
-            self.wake();
+            self.cut_off(state, DropReason::Output);
         }
     }
 }
@@ -469,7 +585,9 @@ impl Asker for Connection {
         if state.phase != Phase::Open || !self.keep_or_refuse(&mut state) {
             return;
         }
-        if state.session.is_opaque() {
+        if state.events.len() >= EVENTS_WAITING_MAX {
+            self.cut_off(&mut state, DropReason::Output);
+        } else if state.session.is_opaque() {
             state.events.push_back(Arc::clone(event));
             self.start_events(&mut state);
         } else {
@@ -480,6 +598,7 @@ impl Asker for Connection {
     fn release(&self, view: View) -> bool {
         let mut state = self.state.borrow_mut();
         if state.phase == Phase::Broken {
+            state.events.clear();
             self.wake();
             return false;
         }
@@ -493,10 +612,18 @@ impl Asker for Connection {
         if state.slots.is_empty() && state.slots.has_memory() {
             self.io.give_slots(state.slots.take_memory());
         }
-        if state.waits {
+        self.settle(&mut state);
+        if std::mem::take(&mut state.held_up) && state.phase == Phase::Open {
+            self.stand_in_line();
+        } else if state.waits {
             self.wake();
         }
         encoded == Encoded::Held
+    }
+
+    fn go_on(&self) {
+        self.lane.set(Lane::Free);
+        self.wake();
     }
 
     fn drain(&self) {

@@ -6,6 +6,7 @@ use super::tasks::Task;
 use crate::config::IdMode;
 use crate::engine::shared::writes;
 use crate::engine::ticket::Waiter;
+use kidoku_core::error::Error;
 use kidoku_core::request::Request;
 use kidoku_proto::command::table::Access;
 use kidoku_proto::command::{self, Command, Context};
@@ -162,7 +163,15 @@ impl Connection {
             .slots
             .open(weight(&request), writes, state.session.protocol);
         let owner = request.owner(&shared.placement);
-        if let Err(error) = shared.admit(owner, writes) {
+        let admitted = if self.core.pressure.is_full() {
+            Err(Error::Busy)
+        } else {
+            shared.admit(owner, writes)
+        };
+        if let Err(error) = admitted {
+            if error == Error::Busy {
+                shared.resp_metrics.note_busy();
+            }
             state.slots.answer(sequence, Err(error), 0);
             self.core.mark_dirty(self.place());
             return;

@@ -4,7 +4,12 @@
 //! Only what is left over, a request of which a part is still to come, or requests that have to
 //! wait, is kept for the connection.
 
+use super::budget::Budget;
 use super::connection::{Connection, Phase, State};
+use super::limits::{COMMANDS_WITHOUT_KEY_MAX, CROWDED_BYTES_MAX};
+use crate::metrics::DropReason;
+use kidoku_core::error::Error;
+use kidoku_proto::error::CommandError;
 use kidoku_proto::resp::parse::{Limits, Parsed, Parser};
 use std::rc::Rc;
 
@@ -22,6 +27,11 @@ impl Input {
     pub(super) fn may_hold_more(&self) -> bool {
         self.stopped_early
     }
+
+    /// Bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
 }
 
 /// Why parsing stopped.
@@ -34,11 +44,15 @@ enum Stop {
 
 impl Connection {
     /// Parses `count` bytes that were just read.
-    pub(super) fn parse_read(&self, state: &mut State, count: usize, budget: &mut usize) {
+    pub(super) fn parse_read(&self, state: &mut State, count: usize, budget: &mut Budget) {
         let io = Rc::clone(&self.io);
         let read = io.read.borrow();
         let read = read.get(..count).unwrap_or_default();
         if let Some(input) = state.input.as_mut() {
+            if state.session.grant.is_none() {
+                // Not twice what it needs: this memory is for somebody who may be anybody.
+                input.bytes.reserve_exact(read.len());
+            }
             input.bytes.extend_from_slice(read);
             return self.parse_kept(state, budget);
         }
@@ -62,7 +76,7 @@ impl Connection {
     }
 
     /// Parses what was kept.
-    pub(super) fn parse_kept(&self, state: &mut State, budget: &mut usize) {
+    pub(super) fn parse_kept(&self, state: &mut State, budget: &mut Budget) {
         let Some(mut input) = state.input.take() else {
             return;
         };
@@ -70,9 +84,27 @@ impl Connection {
         if taken == input.bytes.len() || state.phase != Phase::Open {
             return;
         }
+        let rest = input.bytes.len() - taken;
+        if matches!(stop, Stop::Incomplete)
+            && rest > CROWDED_BYTES_MAX
+            && self.core.pressure.buffers_are_full()
+        {
+            // Half a request can be neither refused nor skipped, so its connection goes.
+            let error = CommandError::from(Error::Busy);
+            self.answer(state, |writer| writer.error(&error));
+            return self.refuse(state, DropReason::Buffers);
+        }
         input.bytes.drain(..taken);
         input.stopped_early = matches!(stop, Stop::Early);
         state.input = Some(input);
+    }
+
+    fn too_many_without_key(&self, state: &mut State) {
+        let error = CommandError::limit(format!(
+            "{COMMANDS_WITHOUT_KEY_MAX} commands and no key (commands_without_key_max)"
+        ));
+        self.answer(state, |writer| writer.error(&error));
+        self.refuse(state, DropReason::CommandsWithoutKey);
     }
 
     /// Parses and runs commands; answers how many bytes they took.
@@ -81,11 +113,11 @@ impl Connection {
         state: &mut State,
         parser: &mut Parser,
         bytes: &[u8],
-        budget: &mut usize,
+        budget: &mut Budget,
     ) -> (usize, Stop) {
         let mut at = 0;
         while at < bytes.len() {
-            if *budget == 0 || !state.may_take() {
+            if budget.is_spent() || !state.may_take() || self.stands_back(state) {
                 return (at, Stop::Early);
             }
             let limits = if state.session.grant.is_some() {
@@ -93,24 +125,29 @@ impl Connection {
             } else {
                 Limits::BEFORE_AUTH
             };
+            if state.session.commands_without_key >= COMMANDS_WITHOUT_KEY_MAX
+                && state.session.grant.is_none()
+            {
+                self.too_many_without_key(state);
+                return (at, Stop::Early);
+            }
             let rest = bytes.get(at..).unwrap_or_default();
             match parser.parse(rest, &limits) {
                 Ok(Parsed::Incomplete) => return (at, Stop::Incomplete),
                 Ok(Parsed::Empty { consumed }) => at += consumed,
                 Ok(Parsed::Command { args, consumed }) => {
                     at += consumed;
-                    *budget -= 1;
+                    budget.spend();
+                    state.session.note_command();
                     self.command(state, args);
                 }
                 Err(error) => {
                     self.answer(state, |writer| writer.error(&error.error()));
-                    *budget -= 1;
+                    budget.spend();
+                    state.session.note_command();
                     match error.consumed {
                         Some(consumed) => at += consumed,
-                        None => {
-                            state.phase = Phase::Refused;
-                            at = bytes.len();
-                        }
+                        None => self.refuse(state, DropReason::Protocol),
                     }
                 }
             }

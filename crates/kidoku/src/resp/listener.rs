@@ -4,9 +4,11 @@
 use super::RespServer;
 use super::connection::Connection;
 use super::io::Io;
+use super::limits::{ACCEPTS_PER_TURN, without_key_max};
 use super::session::Session;
 use crate::engine::core::Core;
 use crate::engine::shared::{Phase, Shared};
+use crate::metrics::DropReason;
 use crate::net::accept;
 use crate::net::stream::Stream;
 use std::io;
@@ -35,9 +37,16 @@ pub(crate) async fn serve(
     let deadlines = spawn_local(mind_deadlines(Rc::clone(&io)));
     let server = Rc::new(server);
     let mut phase = core.shared.phase.subscribe();
+    let mut accepted_in_turn = 0;
     loop {
+        if accepted_in_turn == ACCEPTS_PER_TURN {
+            // Those who are connected do not wait for those who keep connecting.
+            accepted_in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         tokio::select! {
             (stream, peer) = accept::accept(&listener) => {
+                accepted_in_turn += 1;
                 accept(&server, &core, &io, stream, peer);
             }
             _ = phase.wait_for(|phase| *phase != Phase::Running) => break,
@@ -76,22 +85,34 @@ fn accept(
 ) {
     let open = core.shared.resp_connections.fetch_add(1, Ordering::Relaxed);
     let counted = Counted(Arc::clone(&core.shared));
+    let metrics = &core.shared.resp_metrics;
     let most = server.config.resp.connections_max;
     if open >= most {
-        return refuse(
-            server,
-            &stream,
-            &format!("{most} connections are open (resp.connections_max)"),
-        );
+        metrics.note_dropped(DropReason::Connections);
+        let why = format!("{most} connections are open (resp.connections_max)");
+        return refuse(server, &stream, &why);
+    }
+    let without_key = usize::try_from(metrics.without_key()).unwrap_or(usize::MAX);
+    let most = without_key_max(most);
+    if without_key >= most && server.keys.open().is_none() {
+        metrics.note_dropped(DropReason::WithoutKey);
+        let why = format!("{most} connections have given no key (connections_without_key_max)");
+        return refuse(server, &stream, &why);
     }
     let (server, core, io) = (Rc::clone(server), Rc::clone(core), Rc::clone(io));
     drop(spawn_local(async move {
         if server.acceptor.is_tls() {
             // In a box, so that the connection's task does not hold the room that this takes.
             let mut phase = core.shared.phase.subscribe();
+            // Until it is a connection of its own, it counts as one without a key here.
+            core.shared.resp_metrics.enter_without_key();
             let accepted = tokio::select! {
-                accepted = Box::pin(server.acceptor.accept(stream)) => accepted,
-                _ = phase.wait_for(|phase| *phase != Phase::Running) => return,
+                accepted = Box::pin(server.acceptor.accept(stream)) => Some(accepted),
+                _ = phase.wait_for(|phase| *phase != Phase::Running) => None,
+            };
+            core.shared.resp_metrics.leave_without_key();
+            let Some(accepted) = accepted else {
+                return;
             };
             if let Ok(stream) = accepted {
                 serve_one(server, core, io, stream, peer).await;
@@ -113,9 +134,12 @@ async fn serve_one(
     let total = &core.shared.resp_connections_total;
     let number = total.fetch_add(1, Ordering::Relaxed) + 1;
     let session = Session::new(&server, number, peer);
+    let metrics = Arc::clone(&core.shared.resp_metrics);
     let connection = Connection::new(server, core, io, stream, session);
     if connection.enter() {
         connection.serve().await;
+    } else {
+        metrics.note_dropped(DropReason::Connections);
     }
 }
 

@@ -5,13 +5,17 @@
 //! `output`. What a connection answers itself is in `session`, what takes several steps in
 //! `tasks`.
 
+mod budget;
 mod check;
 mod connection;
 mod dispatch;
 mod input;
 mod io;
+mod limits;
 mod listener;
 mod output;
+#[cfg(test)]
+mod overload_tests;
 mod session;
 mod slots;
 mod tasks;
@@ -26,19 +30,7 @@ use crate::engine::Engine;
 use crate::net::tls::Acceptor;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Bytes of answers that a client has not taken, from which on nothing more is read from it.
-const OUTPUT_PAUSE_BYTES: usize = 8 << 20;
-
-/// Bytes of answers and events that a client has not taken, from which on it is cut off.
-const OUTPUT_BYTES_MAX: usize = 64 << 20;
-
-/// How long a client may take nothing of what it is owed. Tests do not wait that long.
-const WRITE_STALL: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
-
-/// How long a connection may stay without giving a key. Tests do not wait that long.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+use std::time::Instant;
 
 /// What all RESP connections use.
 #[derive(Clone, Debug)]

@@ -31,6 +31,11 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
+    /// Bytes of memory that the buffer takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The buffer to append to.
     pub(crate) fn buffer(&mut self, io: &Io) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {

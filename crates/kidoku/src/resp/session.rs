@@ -1,7 +1,8 @@
 //! What a connection has said of itself, and the commands it answers without asking a shard.
 
+use super::RespServer;
 use super::connection::{Connection, Phase, State};
-use super::{LOGIN_TIMEOUT, RespServer};
+use super::limits::LOGIN_TIME_MAX;
 use crate::auth::Grant;
 use crate::config::{Durability, IdMode};
 use kidoku_core::clock::Millis;
@@ -36,6 +37,8 @@ pub(super) struct Session {
     pub(super) ids: IdMode,
     /// Until when it has to give a key.
     pub(super) login_until: Option<Instant>,
+    /// Commands it has sent without having given a key.
+    pub(super) commands_without_key: u32,
     /// Users whose events it gets.
     pub(super) watched: BTreeSet<UserKey>,
     accepted: Instant,
@@ -61,7 +64,8 @@ impl Session {
             grant: None,
             grant_seen: Millis(0),
             ids: IdMode::Numeric,
-            login_until: now.checked_add(LOGIN_TIMEOUT),
+            login_until: now.checked_add(LOGIN_TIME_MAX),
+            commands_without_key: 0,
             watched: BTreeSet::new(),
             accepted: now,
             peer,
@@ -90,6 +94,13 @@ impl Session {
         }
         self.grant_seen = now;
         server.keys.is_in_force(grant)
+    }
+
+    /// Counts a command of somebody who has given no key.
+    pub(super) fn note_command(&mut self) {
+        if self.grant.is_none() {
+            self.commands_without_key += 1;
+        }
     }
 
     /// True when message ids are the caller's own strings.
@@ -272,7 +283,7 @@ impl Connection {
             .session
             .set_grant(&self.server, self.server.keys.open());
         if state.session.grant.is_none() {
-            state.session.login_until = Instant::now().checked_add(LOGIN_TIMEOUT);
+            state.session.login_until = Instant::now().checked_add(LOGIN_TIME_MAX);
             self.set_deadline(state, state.session.login_until);
         }
         self.answer(state, |writer| writer.status("RESET"));

@@ -104,7 +104,15 @@ impl Slots {
 
     /// Fills in an answer from a shard.
     pub(crate) fn answer(&mut self, sequence: u32, result: Result<Reply, Error>, stamp: u64) {
+        let entries = result.as_ref().map_or(1, entries);
         self.fill(sequence, State::Answered { result, stamp });
+        // What it might have been is known to be less; others may use the difference.
+        let Some(slot) = self.slot(sequence) else {
+            return;
+        };
+        let less = slot.weight.saturating_sub(entries);
+        slot.weight -= less;
+        self.weight -= less;
     }
 
     /// Fills in an answer in the form that goes out.
@@ -154,6 +162,11 @@ impl Slots {
         self.queue.is_empty() || self.weight + weight <= WEIGHT_MAX
     }
 
+    /// Answers owed, and the sum of their weights.
+    pub(crate) fn owed(&self) -> (usize, usize) {
+        (self.queue.len(), self.weight)
+    }
+
     /// True when no answer is owed.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
@@ -181,6 +194,27 @@ impl Slots {
     pub(crate) fn has_memory(&self) -> bool {
         self.queue.capacity() > 0
     }
+}
+
+/// How many entries an answer has; at least 1.
+fn entries(reply: &Reply) -> usize {
+    let entries = match reply {
+        Reply::State { channels, .. } => channels.len(),
+        Reply::ReadStates(states) => states.len(),
+        Reply::Seen { users, .. } => users.as_ref().map_or(0, Vec::len),
+        Reply::Explanation(explanation) => {
+            explanation.unread_ids.len() + explanation.mention_ids.len()
+        }
+        Reply::Resolved(ids) => ids.len(),
+        Reply::Names(names) => names.len(),
+        Reply::Ok
+        | Reply::Number(_)
+        | Reply::ReadState(_)
+        | Reply::Badge(_)
+        | Reply::Settings { .. }
+        | Reply::Erased { .. } => 0,
+    };
+    entries.max(1)
 }
 
 /// What stands at the front.
@@ -260,6 +294,22 @@ mod tests {
         slots.open(WEIGHT_MAX - 1, false, Protocol::Resp2);
         assert!(slots.has_room(1));
         assert!(!slots.has_room(2));
+    }
+
+    #[test]
+    fn an_answer_weighs_what_it_holds_and_not_what_it_might_have_held() {
+        let view = Gate::new(1, 10, true).view();
+        let mut slots = Slots::default();
+        let first = slots.open(1_000, false, Protocol::Resp2);
+        assert_eq!(slots.owed(), (1, 1_000));
+        slots.answer(first, Ok(Reply::Names(vec![None; 3])), 1);
+        assert_eq!(slots.owed(), (1, 3));
+        assert!(matches!(slots.take_front(view), Front::Ready(_)));
+        assert_eq!(slots.owed(), (0, 0));
+        // An answer with more than was reckoned with does not make it weigh more.
+        let second = slots.open(2, false, Protocol::Resp2);
+        slots.answer(second, Ok(Reply::Names(vec![None; 3])), 1);
+        assert_eq!(slots.owed(), (1, 2));
     }
 
     #[test]

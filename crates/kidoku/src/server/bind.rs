@@ -13,6 +13,11 @@ use std::time::Duration;
 /// Connections that may wait to be accepted, on each core. The kernel has a lower bound of its own.
 const BACKLOG: i32 = 4_096;
 
+/// Bytes that the kernel keeps for a connection in each direction (it doubles them for its own
+/// bookkeeping). Left alone it lets both grow to tens of megabytes: that much work would wait before
+/// the server sees any of it, seconds under overload, in memory that no limit here counts.
+const SOCKET_BYTES: usize = 256 << 10;
+
 /// After how long a silent connection is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(120);
 
@@ -137,6 +142,9 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     // Answers are written whole, so there is nothing to be gained by waiting for more.
     socket.set_tcp_nodelay(true)?;
+    // Connections inherit them from their listener.
+    socket.set_recv_buffer_size(SOCKET_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BYTES)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     Ok(socket)
 }

@@ -308,6 +308,6 @@ fn a_refusal_is_its_code_and_text() {
     );
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        "-BUSY a queue is full, try again in a moment\r\n"
+        "-BUSY too much work is waiting, retry after 100 ms\r\n"
     );
 }

@@ -1,0 +1,56 @@
+//! A client that behaves: two hundred requests a second, one at a time, and how long each took.
+
+use super::machine::p99;
+use crate::wire::{Client, Value};
+use std::time::{Duration, Instant};
+
+/// Between one request and the next.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How long the client's requests took.
+#[derive(Debug, Default)]
+pub(super) struct Felt {
+    pub(super) p99: Duration,
+    pub(super) median: Duration,
+    pub(super) most: Duration,
+    /// Requests answered with `BUSY`.
+    pub(super) busy: usize,
+    pub(super) asked: usize,
+}
+
+/// Asks for `time`, counts and acks in turn.
+///
+/// # Errors
+/// An answer that is neither what was asked for nor `BUSY`.
+pub(super) fn ask(client: &mut Client, first_id: u32, time: Duration) -> Result<Felt, String> {
+    let begun = Instant::now();
+    let mut took = Vec::new();
+    let mut felt = Felt::default();
+    let mut next = begun;
+    for number in 0_u32.. {
+        let now = Instant::now();
+        if now.duration_since(begun) >= time {
+            break;
+        }
+        std::thread::sleep(next.saturating_duration_since(now));
+        let id = first_id + number;
+        let asked = Instant::now();
+        let reply = if number % 2 == 0 {
+            client.command(&["KD.COUNT", "good", "c0"])
+        } else {
+            client.command(&["KD.ACK", "good", "c0", &id.to_string()])
+        };
+        took.push(asked.elapsed());
+        match reply {
+            Value::Error(text) if text.starts_with("BUSY ") => felt.busy += 1,
+            Value::Error(text) => return Err(format!("the good client was told: {text}")),
+            _ => {}
+        }
+        next = (asked + INTERVAL).max(Instant::now());
+    }
+    felt.asked = took.len();
+    felt.p99 = p99(&mut took);
+    felt.median = took.get(took.len() / 2).copied().unwrap_or_default();
+    felt.most = took.last().copied().unwrap_or_default();
+    Ok(felt)
+}

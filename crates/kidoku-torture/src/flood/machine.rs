@@ -1,0 +1,68 @@
+//! Who runs where: the server on one core and everything that loads it on the other, so that what
+//! is measured is the server and not a fight for time.
+
+use std::process::Command;
+use std::time::Duration;
+
+/// The core of the server.
+pub(super) const SERVER_CORE: &str = "0";
+/// The core of everything else.
+pub(super) const LOAD_CORE: &str = "1";
+
+/// Puts all threads of a process on a core. Threads started later follow.
+///
+/// # Errors
+/// The machine has only one core, or no `taskset`.
+pub(super) fn pin(pid: u32, core: &str) -> Result<(), String> {
+    run("taskset", &["-a", "-c", "-p", core, &pid.to_string()])
+}
+
+/// Asks for more of the machine than what else runs on it, so that a build beside it is not taken
+/// for a slow server. Not everybody may; then the measurement needs a quiet machine.
+pub(super) fn step_forward() {
+    drop(std::fs::write("/proc/self/autogroup", "-15"));
+}
+
+/// Puts this thread behind all others of its core, so that a flood does not make the client that
+/// is measured beside it wait for its turn.
+///
+/// # Errors
+/// There is no `renice`.
+pub(super) fn stand_back() -> Result<(), String> {
+    let own = std::fs::read_link("/proc/thread-self").map_err(|error| error.to_string())?;
+    let thread = own.file_name().unwrap_or_default().to_string_lossy();
+    run("renice", &["-n", "15", "-p", &thread])
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "{program} {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
+}
+
+/// The value that a hundredth of the durations lies above.
+pub(super) fn p99(durations: &mut [Duration]) -> Duration {
+    durations.sort_unstable();
+    let at = durations.len().saturating_sub(1) * 99 / 100;
+    durations.get(at).copied().unwrap_or_default()
+}
+
+/// The middle one of some figures.
+pub(super) fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
+/// A count as a figure to reckon with.
+pub(super) fn figure(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

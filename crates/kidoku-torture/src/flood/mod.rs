@@ -1,0 +1,52 @@
+//! Overload and hostile clients: what is asked of the server here is more than it can do, or
+//! nothing it should ever have been asked.
+//!
+//! The server has one core of the machine and the load the other, so that what is compared, before
+//! and during, differs in nothing but the load.
+
+mod crowd;
+mod good;
+mod hostile;
+mod load;
+mod machine;
+mod overload;
+mod replies;
+mod slow_disk;
+mod world;
+
+use crate::options::Options;
+
+/// Runs the parts and prints a table of what was measured.
+///
+/// # Errors
+/// The first promise that was not kept.
+#[expect(
+    clippy::print_stdout,
+    reason = "a developer command talks to the terminal"
+)]
+pub fn run(options: &mut Options) -> Result<String, String> {
+    let seconds: f64 = options.take("seconds", 3.0)?;
+    let rounds: usize = options.take("rounds", 3)?;
+    let connections: usize = options.take("connections", 5_000)?;
+    let part: String = options.take("part", "all".to_owned())?;
+    machine::step_forward();
+    machine::pin(std::process::id(), machine::LOAD_CORE)?;
+    let wanted = |name: &str| part == "all" || part == name;
+    let mut lines = Vec::new();
+    if wanted("cost") {
+        lines.extend(hostile::cost(connections)?);
+    }
+    if wanted("hostile") {
+        lines.extend(hostile::run(seconds, connections)?);
+    }
+    if wanted("overload") {
+        lines.extend(overload::run(seconds, rounds)?);
+    }
+    if wanted("slow") {
+        lines.extend(overload::run_slow(seconds, rounds)?);
+    }
+    for line in &lines {
+        println!("    {line}");
+    }
+    Ok(format!("{} measurements held", lines.len()))
+}
