@@ -7,6 +7,7 @@ usage: tls.py PROGRAM H2SPEC
 
 import contextlib
 import datetime
+import http.client
 import ipaddress
 import json
 import socket
@@ -190,6 +191,11 @@ def the_certificate_that_was_given_is_shown():
 
 
 def http2_over_tls_is_as_good_as_in_the_clear():
+    context = ssl.create_default_context(cafile=str(FILES[0]))
+    host, port = SERVER.address("http")
+    link = http.client.HTTPSConnection(host, port, timeout=PATIENCE, context=context)
+    link.request("POST", "/v1/events", h2spec.EVENTS)
+    assert link.getresponse().status == 200
     h2spec.must_find_only_what_is_known(H2SPEC, SERVER.address("http"), "--tls", "--insecure")
 
 
@@ -205,5 +211,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         FILES = make_certificate(folder)
         CONFIG = f'[tls]\ncert = "{FILES[0]}"\nkey = "{FILES[1]}"\n'
-        with Server(PROGRAM, config=CONFIG) as SERVER:
+        with Server(PROGRAM, "--dev", config=CONFIG) as SERVER:
             report("tls", CASES)

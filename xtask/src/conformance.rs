@@ -9,15 +9,18 @@ use crate::{root, setup};
 /// What continuous integration runs with.
 const SEED: u64 = 1;
 
-/// Seconds for schemathesis in continuous integration.
-const OPENAPI_SECONDS: u64 = 75;
+/// Requests of each kind that schemathesis draws for a route in continuous integration.
+const OPENAPI_EXAMPLES: u64 = 25;
+
+/// The same in a long run, which ends by its time.
+const OPENAPI_EXAMPLES_LONG: u64 = 1_000;
 
 /// The OpenAPI document against the server, by schemathesis.
 ///
 /// # Errors
 /// Where they differ.
 pub(crate) fn openapi() -> Outcome {
-    drive("openapi", &[&text(SEED), &text(OPENAPI_SECONDS)])
+    drive("openapi", &[&text(SEED), &text(OPENAPI_EXAMPLES)])
 }
 
 /// The same with another seed and for longer.
@@ -25,7 +28,11 @@ pub(crate) fn openapi() -> Outcome {
 /// # Errors
 /// As [`openapi`].
 pub(crate) fn openapi_turn(turn: &Turn) -> Outcome {
-    drive("openapi", &[&text(turn.seed), &text(turn.seconds)])
+    let examples = text(OPENAPI_EXAMPLES_LONG);
+    drive(
+        "openapi",
+        &[&text(turn.seed), &examples, &text(turn.seconds)],
+    )
 }
 
 /// HTTP/2 in the clear by h2spec and by `h2` of `PyPI`.
@@ -59,6 +66,14 @@ pub(crate) fn websocket() -> Outcome {
 /// As [`websocket`].
 pub(crate) fn websocket_turn(turn: &Turn) -> Outcome {
     drive("websocket", &[&text(turn.seed), &text(turn.seconds * 200)])
+}
+
+/// TLS by sslyze and h2spec.
+///
+/// # Errors
+/// What is weak.
+pub(crate) fn tls() -> Outcome {
+    drive("tls", &[&h2spec()])
 }
 
 fn h2spec() -> String {

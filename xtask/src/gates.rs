@@ -86,6 +86,12 @@ pub(crate) const GATES: &[Gate] = &[
         },
     },
     Gate {
+        name: "tls",
+        run: conformance::tls,
+        // Nothing in it depends on a seed.
+        long: |_| conformance::tls(),
+    },
+    Gate {
         name: "supply",
         run: supply::gate,
         // Nothing in it depends on a seed.
