@@ -6,6 +6,7 @@ use axum::body::{Body as AxumBody, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub(super) struct Sent {
     stall: Duration,
     /// Rings when nothing has come for too long; there is none while something is there to be read.
     timer: Option<Pin<Box<Sleep>>>,
+    /// What was read before anybody asked for it.
+    ahead: Option<Result<Frame<Bytes>, SendError>>,
 }
 
 /// Why a request's body ended early.
@@ -45,6 +48,14 @@ impl Sent {
             body,
             stall,
             timer: None,
+            ahead: None,
+        }
+    }
+
+    /// Waits until something of it has come, or its end.
+    pub(super) async fn look_ahead(&mut self) {
+        if !self.is_end_stream() {
+            self.ahead = poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await;
         }
     }
 }
@@ -58,6 +69,9 @@ impl Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         let me = &mut *self;
+        if let Some(ahead) = me.ahead.take() {
+            return Poll::Ready(Some(ahead));
+        }
         match Pin::new(&mut me.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 me.timer = None;
@@ -75,12 +89,25 @@ impl Body for Sent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ahead.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let ahead = self.ahead.as_ref().and_then(|ahead| ahead.as_ref().ok());
+        let ahead = ahead.and_then(Frame::data_ref).map_or(0, Bytes::len);
+        with_more(self.body.size_hint(), ahead)
     }
+}
+
+/// Bytes of a body that are not inside of it any more, or not yet.
+fn with_more(mut hint: SizeHint, bytes: usize) -> SizeHint {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    // The upper bound first: it may not be below the lower one at any moment.
+    if let Some(upper) = hint.upper() {
+        hint.set_upper(upper.saturating_add(bytes));
+    }
+    hint.set_lower(hint.lower().saturating_add(bytes));
+    hint
 }
 
 /// The body of an answer, in pieces of a bounded size.
@@ -139,13 +166,6 @@ impl Body for Answered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.body.size_hint(), self.rest.len());
-        let rest = u64::try_from(rest).unwrap_or(u64::MAX);
-        // The upper bound first: it may not be below the lower one at any moment.
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper.saturating_add(rest));
-        }
-        hint.set_lower(hint.lower().saturating_add(rest));
-        hint
+        with_more(self.body.size_hint(), self.rest.len())
     }
 }

@@ -3,13 +3,15 @@
 use super::body::{Answered, Sent};
 use super::deadlines::Deadlines;
 use axum::Router;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// See the module.
 pub(super) struct Routed {
@@ -26,6 +28,11 @@ impl Routed {
     }
 }
 
+/// How long the first piece of a body is waited for before the request is looked at. An answer that
+/// is quicker than what belongs to its own request ends the stream, and what is wrong with that (a
+/// length that does not fit, a trailer that may not be) could no longer be told.
+const LOOK_AHEAD: Duration = Duration::from_millis(500);
+
 impl Service<Request<Incoming>> for Routed {
     type Response = Response<Answered>;
     type Error = Infallible;
@@ -34,9 +41,14 @@ impl Service<Request<Incoming>> for Routed {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let underway = self.deadlines.enter();
         let stall = underway.times().body_stall;
-        let answer = self.router.call(request.map(|body| Sent::new(body, stall)));
+        let mut request = request.map(|body| Sent::new(body, stall));
+        let router = self.router.clone();
         Box::pin(async move {
-            let answer = answer.await?;
+            if request.version() == Version::HTTP_2 {
+                // What is late is read by whoever wants it.
+                drop(timeout(LOOK_AHEAD, request.body_mut().look_ahead()).await);
+            }
+            let answer = router.call(request).await?;
             underway.note_key(answer.status() == StatusCode::UNAUTHORIZED);
             Ok(answer.map(|body| Answered::new(body, underway)))
         })

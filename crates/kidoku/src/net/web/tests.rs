@@ -375,6 +375,25 @@ fn an_http2_request_has_at_most_16_kib_of_headers() {
 }
 
 #[test]
+fn what_is_wrong_with_the_first_of_a_body_is_told_before_the_answer() {
+    let server = served(UNLIMITED);
+    let mut h2 = H2::open(server.address);
+    h2.begin(1, "GET", "/", &[("content-length", "1")]);
+    // Long enough for an answer, if it did not wait.
+    std::thread::sleep(BELOW);
+    h2.send(DATA, END_STREAM, 1, b"too long");
+    let reset = h2.next();
+    assert_eq!((reset.kind, reset.stream), (RST_STREAM, 1));
+    assert_eq!(reset.payload, 1_u32.to_be_bytes(), "PROTOCOL_ERROR");
+    // One that never ends is answered all the same, and one that is right at once.
+    h2.begin(3, "GET", "/", &[]);
+    assert_eq!(h2.answer(3), (200, b"here".to_vec()));
+    h2.begin(5, "GET", "/", &[]);
+    h2.send(DATA, END_STREAM, 5, b"nobody reads this");
+    assert_eq!(h2.answer(5), (200, b"here".to_vec()));
+}
+
+#[test]
 fn an_http2_connection_has_100_requests_under_way_and_not_101() {
     let server = served(UNLIMITED);
     let mut h2 = H2::open(server.address);
