@@ -34,6 +34,12 @@ pub(crate) const GATES: &[Gate] = &[
         long: sim::turn,
     },
     Gate {
+        name: "teeth",
+        run: sim::teeth,
+        // The seeds are part of the promise.
+        long: |_| sim::teeth(),
+    },
+    Gate {
         name: "kill",
         run: || torture(&["kill"]),
         // A cycle takes about a second.

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 /// Seeds on every commit.
 const SEEDS: &str = "20000";
 
-fn build() -> Result<(), String> {
+fn build(features: &[&str]) -> Result<(), String> {
     let words = ["build", "--locked", "--profile", "sim"];
-    program::cargo(&[&words[..], &["--package", "kidoku-sim"]].concat())
+    program::cargo(&[&words[..], &["--package", "kidoku-sim"], features].concat())
 }
 
 fn path() -> PathBuf {
@@ -19,8 +19,8 @@ fn path() -> PathBuf {
     target.join("sim").join("kidoku-sim")
 }
 
-fn simulate(words: &[&str]) -> Outcome {
-    build()?;
+fn simulate(features: &[&str], words: &[&str]) -> Outcome {
+    build(features)?;
     let program = path();
     let title = format!("sim {}", words.join(" "));
     last_line(&title, &mut command(&program.to_string_lossy(), words))
@@ -31,7 +31,15 @@ fn simulate(words: &[&str]) -> Outcome {
 /// # Errors
 /// The seed that failed, and how.
 pub(crate) fn gate() -> Outcome {
-    simulate(&["run", "--seeds", SEEDS])
+    simulate(&[], &["run", "--seeds", SEEDS])
+}
+
+/// Puts known faults in, each of which has to be found.
+///
+/// # Errors
+/// Those that were not.
+pub(crate) fn teeth() -> Outcome {
+    simulate(&["--features", "planted"], &["teeth"])
 }
 
 /// In a long run: other seeds, for as long as told.
@@ -42,7 +50,7 @@ pub(crate) fn turn(turn: &Turn) -> Outcome {
     // Far enough apart that turns do not repeat one another's.
     let first = (turn.seed % 1_000_000_000) * 10_000_000;
     let (first, seconds) = (first.to_string(), turn.seconds.to_string());
-    simulate(&["run", "--first", &first, "--seconds", &seconds])
+    simulate(&[], &["run", "--first", &first, "--seconds", &seconds])
 }
 
 /// `cargo xtask sim ...`.
@@ -50,5 +58,5 @@ pub(crate) fn turn(turn: &Turn) -> Outcome {
 /// # Errors
 /// As [`gate`].
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
-    simulate(&[&["run"], options].concat()).map(|_| ())
+    simulate(&[], &[&["run"], options].concat()).map(|_| ())
 }

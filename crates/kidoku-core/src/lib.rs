@@ -13,6 +13,8 @@ pub mod id;
 pub mod id_set;
 pub mod limits;
 pub mod placement;
+#[doc(hidden)]
+pub mod planted;
 pub mod reply;
 pub mod request;
 pub mod shard;

@@ -4,6 +4,7 @@
 use crate::clock::{Clock, Millis};
 use crate::fact::{Era, Fact, MuteLevel, Receipts};
 use crate::id::{App, ChannelKey, MessageId, Name, ShardId, UserKey};
+use crate::planted::{self, Bug};
 
 /// Where a new member's unread starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,6 +265,9 @@ impl Request {
             | Self::Drop { channel }
             | Self::Resolve { channel, .. }
             | Self::Names { channel, .. } => placement.of_channel(channel),
+            Self::MarkUnread { channel, .. } if planted::is(Bug::WrongShard) => {
+                placement.of_channel(channel)
+            }
             Self::Ack { user, .. }
             | Self::AckMany { user, .. }
             | Self::AckAll { user, .. }

@@ -3,6 +3,8 @@
 //! A reply carries a stamp, the highest lsn it may rest on. The rule is here, beside the log that
 //! makes lsns durable, so that the server and the simulator ask the same code.
 
+use crate::planted::{self, Bug};
+
 /// What the gate says of one reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -30,7 +32,7 @@ impl View {
     /// What may happen to a reply with this stamp; `writes` = its request can emit facts. While the
     /// log fails, reads go on: what they show may be undone by a crash, but is not acknowledged.
     pub fn judge(self, stamp: u64, writes: bool) -> Verdict {
-        if stamp <= self.durable {
+        if stamp <= self.durable || planted::is(Bug::AckBeforeSync) {
             Verdict::Go
         } else if !self.failing {
             Verdict::Wait

@@ -20,6 +20,8 @@ mod format;
 mod fs_disk;
 mod gate;
 mod log;
+#[doc(hidden)]
+pub mod planted;
 pub mod queue;
 mod recovery;
 mod scan;

@@ -10,6 +10,7 @@ use crate::cut::{Cutter, Segments};
 use crate::disk::{Disk, SegmentFile};
 use crate::error::{GroupError, LogError};
 use crate::format::{SEGMENT_HEADER_BYTES, segment_header, segment_name, write_frame};
+use crate::planted::{self, Bug};
 use crate::recovery::{Recovery, list_segments, recover};
 use crate::wide;
 use std::sync::Arc;
@@ -256,7 +257,12 @@ impl<D: Disk> Log<D> {
             && (self.committed != self.next.previous()
                 || self.options.durability == Durability::Memory)
         {
-            current.file.sync_data()?;
+            let synced = current.file.sync_data();
+            if planted::is(Bug::SyncAgain) && synced.is_err() {
+                current.file.sync_data()?;
+            } else {
+                synced?;
+            }
         }
         self.committed = self.next.previous();
         Ok(())
@@ -268,7 +274,7 @@ impl<D: Disk> Log<D> {
     fn create_segment(&self) -> io::Result<Current<D::File>> {
         let mut file = self.disk.create(&segment_name(self.next))?;
         file.append(&segment_header(self.next))?;
-        if self.options.durability == Durability::Sync {
+        if self.options.durability == Durability::Sync && !planted::is(Bug::DirectoryNotSynced) {
             self.disk.sync_dir()?;
         }
         self.segments.add(self.next);

@@ -3,6 +3,7 @@
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::format::{parse_segment_name, segment_name};
+use crate::planted::{self, Bug};
 use crate::scan::{OnRecord, Scanned, scan_segment};
 use crate::{Lsn, wide};
 use std::io;
@@ -192,6 +193,9 @@ fn keep<D: Disk>(
         .map_or(wide(last_bytes.len()), |torn| torn.offset);
     let whole = usize::try_from(whole).map_err(io::Error::other)?;
     let bytes = last_bytes.get(..whole).unwrap_or(last_bytes);
+    if planted::is(Bug::ShownNotKept) {
+        return disk.sync(&segment_name(*last));
+    }
     disk.rewrite(&segment_name(*last), bytes)
 }
 

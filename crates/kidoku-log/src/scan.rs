@@ -9,6 +9,7 @@ use crate::format::{
     Candidate, FRAME_HEADER_BYTES, FrameHeader, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
     SegmentHeader, parse_segment_header,
 };
+use crate::planted::{self, Bug};
 use crate::{length, wide};
 
 /// Takes a record: its lsn, the clock of its frame, its bytes.
@@ -115,11 +116,14 @@ impl<'a> Scanner<'a> {
     fn run(&mut self, on_record: OnRecord<'_>) {
         while self.at < self.bytes.len() {
             self.leave_frame();
-            if let Some(found) = self.part_at(self.at).or_else(|| self.search()) {
+            if let Some(found) = self.part_at(self.at).or_else(|| self.search_on()) {
                 self.settle(&found, on_record);
                 continue;
             }
             self.mark_bad();
+            if planted::is(Bug::StopsAtBadRecord) {
+                break;
+            }
             self.at = match self.frame {
                 Some(frame) if frame.end < self.bytes.len() => frame.end,
                 Some(_) | None => break,
@@ -191,6 +195,13 @@ impl<'a> Scanner<'a> {
         bytes.is_empty()
             || FrameHeader::parse(bytes).is_some_and(|header| header.first == lsn)
             || Candidate::read(bytes).is_some_and(|record| record.lsn_beyond(lsn, 0).is_some())
+    }
+
+    fn search_on(&self) -> Option<Found<'a>> {
+        if planted::is(Bug::StopsAtBadRecord) {
+            return None;
+        }
+        self.search()
     }
 
     fn search(&self) -> Option<Found<'a>> {

@@ -319,7 +319,7 @@ impl Cluster {
 }
 
 /// The highest clock in a fact: recovery starts clocks above it.
-fn latest_clock(fact: &Fact) -> Clock {
+pub(crate) fn latest_clock(fact: &Fact) -> Clock {
     let inside = match fact {
         Fact::UserErased { clock, .. }
         | Fact::Role { clock, .. }

@@ -12,5 +12,7 @@ pub mod loader;
 pub mod model;
 pub mod random;
 pub mod shrink;
+#[cfg(feature = "planted")]
+pub mod teeth;
 pub mod workload;
 pub mod world;

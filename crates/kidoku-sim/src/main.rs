@@ -58,6 +58,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.split_first() {
         Some((verb, rest)) if verb == "run" => Options::parse(rest).and_then(|it| simulate(&it)),
+        #[cfg(feature = "planted")]
+        Some((verb, _)) if verb == "teeth" => teeth(),
         Some(_) | None => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -138,6 +140,45 @@ fn one(seed: u64) -> Result<(), String> {
     }
     println!("sim: seed {seed} holds");
     Ok(())
+}
+
+/// Puts known faults in, and says by which seed each is found.
+#[cfg(feature = "planted")]
+fn teeth() -> Result<(), String> {
+    use kidoku_sim::teeth::{SEEDS_MAX, all, find};
+    // What a fault makes the driven code panic with is in the table.
+    std::panic::set_hook(Box::new(|_| {}));
+    let threads = available_parallelism().map_or(1, usize::from);
+    if let Some(failed) = find(None, threads) {
+        let (seed, text) = (failed.seed, failed.failure.text);
+        return Err(format!(
+            "teeth: no fault is in, and seed {seed} fails: {text}"
+        ));
+    }
+    let bugs = all();
+    let mut missed = Vec::new();
+    for bug in &bugs {
+        match find(Some(*bug), threads) {
+            Some(failed) => {
+                let text = failed.failure.text.lines().next().unwrap_or_default();
+                let text: String = text.chars().take(110).collect();
+                println!("{:28} seed {:3}  {text}", format!("{bug:?}"), failed.seed);
+            }
+            None => {
+                println!("{:28} NOT FOUND", format!("{bug:?}"));
+                missed.push(format!("{bug:?}"));
+            }
+        }
+    }
+    let count = bugs.len();
+    if missed.is_empty() {
+        println!("teeth: {count} planted faults, each found within {SEEDS_MAX} seeds");
+        return Ok(());
+    }
+    Err(format!(
+        "teeth: of {count} planted faults not found: {}",
+        missed.join(", ")
+    ))
 }
 
 /// What is left of a seed when everything is left out that its failure does not need.

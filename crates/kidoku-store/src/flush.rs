@@ -6,10 +6,12 @@
 
 use crate::key::{self, Key};
 use crate::load::parse;
+use crate::planted::{self, Bug};
+use crate::value::Row;
 use crate::{Applied, Entry, Overlay, Purged, Store, StoreError};
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::codec::DecodeError;
-use kidoku_core::fact::{FactKey, Incarnation, Part, Partition};
+use kidoku_core::fact::{FactKey, Incarnation, Part, Partition, Value};
 use kidoku_core::id::{App, ChannelKey, UserKey};
 use std::collections::BTreeMap;
 
@@ -69,10 +71,12 @@ pub fn flush(store: &dyn Store, overlay: &Overlay, clock: Clock) -> Result<Flush
         flush.space(overlay.range(&from, &end))?;
     }
     flush.purge()?;
-    if clock > stored_clock(store)? {
+    if clock > stored_clock(store)? && !planted::is(Bug::ClockForgotten) {
         store.meta_put(CLOCK, &clock.0.to_be_bytes())?;
     }
-    store.sync()?;
+    if !planted::is(Bug::CutBeforeSync) {
+        store.sync()?;
+    }
     Ok(flush.flushed)
 }
 
@@ -162,6 +166,13 @@ impl<'a> Flush<'a> {
         entry: &Entry<'a>,
         staleness: &mut Staleness,
     ) -> Result<bool, StoreError> {
+        if planted::is(Bug::TombstoneLost)
+            && let Row::Fact(Value::Message(row)) = &*entry.row
+            && row.deleted
+            && row.posted.is_none()
+        {
+            return Ok(true);
+        }
         let incarnation = entry.row.incarnation();
         let erased = staleness.erased;
         let fact_key = match parse(entry.key)? {

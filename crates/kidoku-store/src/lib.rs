@@ -15,6 +15,8 @@ pub mod layers;
 pub mod load;
 pub mod memory;
 pub mod overlay;
+#[doc(hidden)]
+pub mod planted;
 mod purge;
 mod scan;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! they say is then taken from the state rows, so that an ack does not touch them.
 
 use crate::key::{self, Key, put_fact_key, put_roster_key};
+use crate::planted::{self, Bug};
 use crate::value::{RosterRow, Row, roster_of};
 use crate::{Entry, KeyRow};
 use kidoku_core::fact::{Fact, FactKey, Incarnation, Merge, Part, Value};
@@ -207,7 +208,9 @@ impl Overlay {
             part,
         });
         let mut roster = *roster;
-        if let Some(Row::Fact(Value::State(state))) = self.find(&state_key) {
+        if let Some(Row::Fact(Value::State(state))) = self.find(&state_key)
+            && !planted::is(Bug::RosterStale)
+        {
             roster.merge(&RosterRow::of_state(state));
         }
         Cow::Owned(Row::Roster(roster))

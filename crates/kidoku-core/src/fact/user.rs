@@ -3,6 +3,7 @@
 use super::{Incarnation, Merge};
 use crate::clock::{Clock, Millis};
 use crate::id::Position;
+use crate::planted::{self, Bug};
 
 /// The identity of the last backward move (mark unread) of a cursor; 0 = there was none.
 pub type Era = Clock;
@@ -19,6 +20,9 @@ pub struct Cursor {
 
 impl Merge for Cursor {
     fn merge(&mut self, other: &Self) {
+        if planted::is(Bug::LastArrival) && *other != Self::default() {
+            *self = *other;
+        }
         *self = (*self).max(*other);
     }
 }

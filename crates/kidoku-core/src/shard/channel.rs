@@ -6,6 +6,7 @@ use crate::effect::{ChannelData, ReceiptRow};
 use crate::fact::{Edit, Fact, Incarnation, Merge, MessageRow, Posted, Settings};
 use crate::id::{MessageId, Name, Position};
 use crate::id_set::IdSet;
+use crate::planted::{self, Bug};
 use std::collections::BTreeMap;
 
 /// Opaque ids in their order of arrival.
@@ -54,6 +55,9 @@ pub(crate) struct Channel {
     pub(crate) changed: Clock,
     /// Who has read how far, sorted by user; only while somebody asks.
     pub(crate) receipts: Option<Vec<ReceiptRow>>,
+    /// Only with [`Bug::CountedTwice`].
+    #[cfg(feature = "planted")]
+    pub(crate) counted_twice: u64,
 }
 
 impl Channel {
@@ -69,6 +73,9 @@ impl Channel {
             ..Self::default()
         };
         for fact in &data.facts {
+            if planted::is(Bug::TrimForgotten) && matches!(fact, Fact::Trim { .. }) {
+                continue;
+            }
             channel.absorb(fact);
         }
         channel.cut(channel.trim);
@@ -109,6 +116,10 @@ impl Channel {
     /// Takes in a post. True = new.
     pub(crate) fn post(&mut self, id: MessageId, posted: &Posted) -> bool {
         let new = !self.knows(id);
+        #[cfg(feature = "planted")]
+        if planted::is(Bug::CountedTwice) && self.countable.contains(id) {
+            self.counted_twice += 1;
+        }
         self.tail = self.tail.max(id.position());
         if !self.trim.is_before(id) || self.deleted.contains(id) {
             return new;
@@ -167,6 +178,9 @@ impl Channel {
 
     /// Takes in a delete. True = there was no tombstone.
     pub(crate) fn delete(&mut self, id: MessageId) -> bool {
+        if planted::is(Bug::DeleteBeforePostLost) && !self.knows(id) {
+            return true;
+        }
         if !self.deleted.insert(id) {
             return false;
         }
@@ -203,9 +217,11 @@ impl Channel {
     pub(crate) fn names(&self, id: MessageId, user: &str) -> bool {
         self.countable.contains(id)
             && self.edits.get(&id).is_none_or(|edit| {
-                edit.mentions
-                    .binary_search_by(|name| name.as_str().cmp(user))
-                    .is_ok()
+                planted::is(Bug::MentionKept)
+                    || edit
+                        .mentions
+                        .binary_search_by(|name| name.as_str().cmp(user))
+                        .is_ok()
             })
     }
 

@@ -5,6 +5,7 @@ use crate::clock::{Clock, Millis};
 use crate::fact::{Cursor, Floor};
 use crate::id::{ChannelKey, MessageId, Name, Position, UserKey};
 use crate::id_set::IdSet;
+use crate::planted::{self, Bug};
 use crate::reply::LinePart;
 use crate::request::Page;
 use std::collections::BTreeSet;
@@ -88,7 +89,9 @@ impl CountQuery {
             LinePart::Trim,
             Some(channel.trim_clock.millis()),
         ));
-        raise(line(item.from, LinePart::Join, None));
+        if !planted::is(Bug::JoinIgnored) {
+            raise(line(item.from, LinePart::Join, None));
+        }
         raise(line(item.cursor.position, LinePart::Cursor, None));
         for (space, floor) in self.floors.iter() {
             let part = match space {
@@ -96,7 +99,9 @@ impl CountQuery {
                 Some(_) if *space == channel.settings.space.value => LinePart::SpaceFloor,
                 Some(_) => continue,
             };
-            if let Some(entry) = floor.line(item.cursor.era) {
+            if let Some(entry) = floor.line(item.cursor.era)
+                && !planted::is(Bug::FloorIgnored)
+            {
                 raise(line(entry.position, part, Some(entry.clock.millis())));
             }
         }
@@ -119,7 +124,7 @@ impl CountQuery {
     pub(crate) fn count(&self, item: &CountItem, channel: &Channel) -> CountAnswer {
         let line = self.line(item, channel);
         let own: Vec<MessageId> = above(&item.own, line.position)
-            .filter(|id| channel.countable.contains(*id))
+            .filter(|id| channel.countable.contains(*id) && !planted::is(Bug::OwnCounted))
             .collect();
         let direct: Vec<MessageId> = above(&item.mentions, line.position)
             .filter(|id| own.binary_search(id).is_err() && channel.names(*id, self.user.name()))
@@ -136,6 +141,10 @@ impl CountQuery {
             changed: channel.changed,
             explained: None,
         };
+        #[cfg(feature = "planted")]
+        if planted::is(Bug::CountedTwice) {
+            answer.unread += channel.counted_twice;
+        }
         if let Some(page) = &self.explain {
             let ids = Ids {
                 line,

@@ -15,6 +15,7 @@ use crate::fact::{
 };
 use crate::id::{ChannelKey, MessageId, Name, Position, ShardId, UserKey};
 use crate::limits::CHANNELS_PER_USER_MAX;
+use crate::planted::{self, Bug};
 use crate::reply::Reply;
 use crate::request::{Request, Ticket};
 
@@ -312,7 +313,10 @@ impl Shard {
             return Ok(moved);
         }
         let mut row = self.row(user, ack.channel);
-        let era = ack.era.unwrap_or(row.cursor.era);
+        let mut era = ack.era.unwrap_or(row.cursor.era);
+        if planted::is(Bug::EraIgnored) {
+            era = row.cursor.era;
+        }
         if era < row.cursor.era {
             return Ok(false);
         }
@@ -322,7 +326,7 @@ impl Shard {
             position: ack.id.position(),
         });
         let moved = cursor != row.cursor;
-        let public = if ack.private {
+        let public = if ack.private && !planted::is(Bug::PrivateShown) {
             row.public
         } else {
             row.public.max(ack.id.position())
@@ -440,7 +444,8 @@ impl Shard {
     ) -> Result<(), Load> {
         let mut row = self.row(user, channel);
         let position = id.just_below();
-        if row.from == From::Forgotten || position < row.known_above {
+        let forgets = planted::is(Bug::ReloadForgetsMentions);
+        if !forgets && (row.from == From::Forgotten || position < row.known_above) {
             let (user, channel) = (user.clone(), channel.clone());
             return Err(Load::Detail {
                 user,

@@ -6,6 +6,7 @@ use super::{Appender, Batch, BatchState, Item, QueueOptions, Shared, Sink, add, 
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::log::Log;
+use crate::planted::{self, Bug};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -100,6 +101,11 @@ impl<D: Disk, M: Send + 'static, S: Sink<M>> Committer<D, M, S> {
     pub fn retry(&mut self) {
         if self.error.is_none() {
             return;
+        }
+        if planted::is(Bug::DurableTooHigh)
+            && let Some(last) = self.waiting.back()
+        {
+            self.sink.durable(last.last);
         }
         match self.write_waiting() {
             Ok(()) => {

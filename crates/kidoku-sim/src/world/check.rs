@@ -4,6 +4,7 @@ use super::plan::Mode;
 use super::process::Process;
 use super::run::World;
 use crate::backing::same_load;
+use crate::cluster::latest_clock;
 use crate::history::difference;
 use crate::model::Model;
 use crate::workload;
@@ -197,6 +198,18 @@ impl World {
             let recovery = &life.recovery;
             if recovery.damage_count == 0 && recovery.torn.is_none() {
                 return Err(format!("a record rotted away unnoticed: {lost:?}"));
+            }
+        }
+        // An owner may start on what another one has half written, and sees its clocks when it loads
+        // that; and a frame whose header is gone gives back its records, but not its clock.
+        let whole = life.recovery.damage_count == 0 && self.plan.rot == 0;
+        if (self.checks.mode != Mode::TwoOwners || self.exchanged) && whole {
+            let highest = life.base.iter().map(latest_clock).max();
+            if highest.is_some_and(|highest| highest > life.clock_seen) {
+                return Err(format!(
+                    "a start begins at clock {:?}, and knows facts of {highest:?}",
+                    life.clock_seen
+                ));
             }
         }
         if self.checks.mode == Mode::OneAtATime {

@@ -169,6 +169,8 @@ pub(super) struct Process {
     pub(super) emitted: Vec<Fact>,
     /// See `emitted`.
     pub(super) first_lsn: u64,
+    /// The clock above which the shards began.
+    pub(super) clock_seen: Clock,
     /// What recovery found.
     pub(super) recovery: Recovery,
     /// Answers of the shards since last asked for, before the gate.
@@ -242,6 +244,7 @@ impl Process {
             base,
             emitted: Vec::new(),
             first_lsn,
+            clock_seen: Clock(clock_seen),
             recovery,
             answered: Vec::new(),
         })
@@ -546,13 +549,20 @@ impl Process {
     }
 
     /// A turn of the flushing thread; true = something was written.
-    pub(super) fn flush(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// The store has what the log does not have.
+    pub(super) fn flush(&mut self) -> Result<bool, String> {
         match self.steps.flush() {
+            FlushStep::Done(lsn) if lsn > self.durable() => Err(format!(
+                "the store has everything up to {lsn}, and the log only up to {}",
+                self.durable()
+            )),
             FlushStep::Done(lsn) => {
                 self.cut_at = Some(lsn);
-                true
+                Ok(true)
             }
-            FlushStep::Idle | FlushStep::Failed => false,
+            FlushStep::Idle | FlushStep::Failed => Ok(false),
         }
     }
 

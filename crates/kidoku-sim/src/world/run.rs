@@ -67,6 +67,8 @@ pub struct World {
     last_call: u64,
     pub(super) net: Vec<Packet>,
     pub(super) healed: bool,
+    /// The store has everything of everyone.
+    pub(super) exchanged: bool,
     /// A process ends after so many steps.
     end_in: Option<(u32, usize, End)>,
     pub(super) checks: Checks,
@@ -102,7 +104,7 @@ impl World {
         let owners = if plan.mode == Mode::TwoOwners { 2 } else { 1 };
         let store = Arc::new(SimStore::new());
         if plan.rot > 0 {
-            store.lose_in_order();
+            store.lose_all_or_nothing();
         }
         let home = |_| Home {
             disk: SimDisk::new(),
@@ -122,6 +124,7 @@ impl World {
             last_call: 0,
             net: Vec::new(),
             healed: true,
+            exchanged: false,
             end_in: None,
             checks: Checks::new(plan.mode),
             made: BTreeMap::new(),
@@ -453,16 +456,19 @@ impl World {
                 }
                 // One overlay may be frozen already.
                 for _ in 0..2 {
-                    life.flush();
+                    life.flush()?;
                     life.freeze();
                 }
-                life.flush();
+                life.flush()?;
             }
         }
         for owner in 0..self.lives.len() {
             self.end(owner, End::Kill)?;
         }
-        self.settle()
+        self.exchanged = true;
+        let settled = self.settle();
+        self.exchanged = false;
+        settled
     }
 }
 

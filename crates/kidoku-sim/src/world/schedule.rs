@@ -25,8 +25,8 @@ impl World {
         self.totals.steps += 1;
         self.end_when_due()?;
         self.look_again();
-        if self.random.chance(15) {
-            self.background();
+        if self.random.chance(self.plan.background) {
+            self.background()?;
         }
         let choices = self.choices();
         let Some(choice) = self.random.pick(&choices).copied() else {
@@ -52,7 +52,7 @@ impl World {
                 (life.can_merge(), Choice::Merge(owner)),
                 (life.can_load(), Choice::Load(owner)),
                 (life.can_release(), Choice::Release(owner)),
-                (life.is_failing(), Choice::Retry(owner)),
+                (self.healed && life.is_failing(), Choice::Retry(owner)),
             ];
             choices.extend(more.into_iter().filter(|(can, _)| *can).map(|(_, it)| it));
         }
@@ -81,11 +81,13 @@ impl World {
     }
 
     /// What may happen at any moment without anybody having asked for it.
-    fn background(&mut self) {
+    fn background(&mut self) -> Result<(), String> {
         let owner = self.random.place(self.lives.len());
-        let what = self.random.below(6);
+        let what = self.random.below(8);
         let (now, draw) = (self.now, self.random.next_u64());
-        let Some(life) = self.life(owner) else { return };
+        let Some(life) = self.life(owner) else {
+            return Ok(());
+        };
         let mut happened = true;
         match what {
             0 | 1 => {
@@ -94,8 +96,13 @@ impl World {
             }
             2 => happened = life.freeze(),
             3 | 4 => {
-                happened = life.flush();
+                happened = life.flush()?;
                 self.totals.flushes += u64::from(happened);
+            }
+            // The log tries again after a pause, in which much may happen.
+            5 => {
+                happened = life.is_failing();
+                life.retry();
             }
             _ => {
                 happened = life.cut();
@@ -105,6 +112,7 @@ impl World {
         if happened {
             self.note(format_args!("background {what} at {owner}"));
         }
+        Ok(())
     }
 
     fn choose(&mut self, choice: Choice) -> Result<(), String> {

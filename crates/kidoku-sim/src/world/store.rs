@@ -43,8 +43,8 @@ struct State {
     rows: Rows,
     /// What was there, or not, before each change since the last sync.
     before: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// What is lost is what was written last, as with a journal.
-    in_order: bool,
+    /// Everything since the last sync is lost, or nothing.
+    rosters_whole: bool,
     faults: StoreFaults,
     random: Random,
     totals: StoreTotals,
@@ -73,8 +73,11 @@ impl State {
 
     /// Takes back some of the changes since the last sync; the others stay as uncertain as before.
     fn lose(&mut self) {
-        let from = self.random.place(self.before.len() + 1);
-        let in_order = self.in_order || self.random.chance(50);
+        let mut from = self.random.place(self.before.len() + 1);
+        let in_order = self.rosters_whole || self.random.chance(50);
+        if self.rosters_whole {
+            from = 0;
+        }
         let mut chosen: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
         let mut kept = Vec::new();
         for (at, (key, old)) in std::mem::take(&mut self.before)
@@ -128,7 +131,7 @@ impl SimStore {
         Self(Mutex::new(State {
             rows: Rows::new(),
             before: Vec::new(),
-            in_order: false,
+            rosters_whole: false,
             faults: StoreFaults::default(),
             random: Random::new(0),
             totals: StoreTotals::default(),
@@ -150,10 +153,10 @@ impl SimStore {
         self.state().random = Random::new(seed);
     }
 
-    /// What is lost is what was written last. A row of a roster is then never there without the row
-    /// it is derived from; where the log rots too, nothing else would bring that back.
-    pub fn lose_in_order(&self) {
-        self.state().in_order = true;
+    /// A crash takes back everything since the last sync, or nothing, so that a row and its roster
+    /// entry stay together: where the log rots too, nothing would bring the one back that is missing.
+    pub fn lose_all_or_nothing(&self) {
+        self.state().rosters_whole = true;
     }
 
     /// How often each fault has happened.

@@ -9,6 +9,7 @@ use super::{
     Batch, CheckpointOptions, CheckpointStatus, FlushReply, LoadReply, OnFlushed, ScanReply,
 };
 use crate::flush::{Flushed, flush};
+use crate::planted::{self, Bug};
 use crate::{Layers, Overlay, StoreError};
 use kidoku_core::clock::Clock;
 use kidoku_core::effect::{Load, LoadFailed};
@@ -93,7 +94,7 @@ impl State {
     }
 
     fn may_freeze(&self) -> bool {
-        self.frozen.is_none() && !self.held
+        self.frozen.is_none() && (!self.held || planted::is(Bug::FlushedUnlogged))
     }
 
     fn push(&mut self, batch: Batch) {
@@ -181,7 +182,11 @@ impl Shared {
             drop(state);
             return job.refuse();
         }
-        let after = state.batches;
+        let after = if planted::is(Bug::LoadOvertakes) {
+            0
+        } else {
+            state.batches
+        };
         state.jobs.push_back((after, job));
         drop(state);
         self.for_loaders.notify_one();
@@ -405,6 +410,10 @@ impl Shared {
 
     /// Reports a failed flush.
     fn note_failed(&self, error: StoreError) {
+        if planted::is(Bug::FailedFlushDropped) {
+            self.layers.drop_frozen();
+            self.state().frozen = None;
+        }
         let text = error.to_string();
         let mut state = self.state();
         state.status.flush_failures += 1;
