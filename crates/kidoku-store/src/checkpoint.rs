@@ -35,7 +35,7 @@ pub struct CheckpointOptions {
     pub overlay_bytes_max: usize,
     /// The oldest that a fact in the active overlay may get. Default 5 s.
     pub flush_interval: Duration,
-    /// How long to wait after a failed flush. Default 1 s.
+    /// The longest to wait after a failed flush; after the first few it is less. Default 1 s.
     pub retry_interval: Duration,
 }
 

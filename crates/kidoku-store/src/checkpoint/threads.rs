@@ -78,6 +78,8 @@ struct State {
     /// Jobs with the batch that each has to see.
     jobs: VecDeque<(u64, Job)>,
     flush_requests: Vec<FlushRequest>,
+    /// Flushes that failed since the last one that did not.
+    failed_in_a_row: u32,
     /// The log can not be written: what was merged may not be in it, so it stays out of the store.
     held: bool,
     stop: Option<Stop>,
@@ -86,6 +88,10 @@ struct State {
     close_error: Option<StoreError>,
     status: CheckpointStatus,
 }
+
+/// The first pause after a failed flush is the longest one halved so many times; each further one is
+/// twice as long as the one before.
+const RETRY_HALVINGS: u32 = 4;
 
 impl State {
     /// The last flush failed.
@@ -384,6 +390,7 @@ impl Shared {
         let mut state = self.state();
         state.frozen = None;
         state.batches_flushed = state.batches_frozen;
+        state.failed_in_a_row = 0;
         let status = &mut state.status;
         status.flushed_lsn = last_lsn;
         status.flushes += 1;
@@ -417,6 +424,7 @@ impl Shared {
         let text = error.to_string();
         let mut state = self.state();
         state.status.flush_failures += 1;
+        state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
         state.status.flush_error = Some(text);
         self.note_stuck(&state);
         // Who waits in here for room would wait in vain.
@@ -442,8 +450,10 @@ impl Shared {
 
     /// Waits before the next try to flush.
     fn pause(&self) {
-        let until = Instant::now() + self.options.retry_interval;
         let mut state = self.state();
+        // A disk that hiccuped is tried again at once, one that is gone not too often.
+        let halvings = RETRY_HALVINGS.saturating_sub(state.failed_in_a_row.saturating_sub(1));
+        let until = Instant::now() + self.options.retry_interval / (1 << halvings);
         while state.stop.is_none() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

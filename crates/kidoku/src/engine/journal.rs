@@ -55,6 +55,8 @@ pub(crate) struct JournalStatus {
     pub(crate) sync_seconds: f64,
     /// Times a write or sync of the log failed.
     pub(crate) failures: u64,
+    /// Times the store took what waited.
+    pub(crate) flushes: u64,
     /// Times the store could not take what waited.
     pub(crate) flush_failures: u64,
     /// Times the store was opened again after a failure.

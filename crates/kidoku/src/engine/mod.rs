@@ -69,6 +69,8 @@ pub struct Status {
     pub log_sync_seconds: f64,
     /// Times a write or sync of the log failed.
     pub log_failures: u64,
+    /// Times a flush into the store succeeded.
+    pub flushes: u64,
     /// Times a flush into the store failed.
     pub flush_failures: u64,
     /// Times the store was opened again after a failure.
@@ -198,6 +200,7 @@ impl Engine {
             log_bytes: journal.bytes,
             log_sync_seconds: journal.sync_seconds,
             log_failures: journal.failures,
+            flushes: journal.flushes,
             flush_failures: journal.flush_failures,
             store_reopened: journal.store_reopened,
             disk_free_bytes: disk.room.free,

@@ -413,6 +413,7 @@ impl Journal for LogJournal {
             bytes: log.bytes,
             sync_seconds: log.commit_time.as_secs_f64(),
             failures: log.failures,
+            flushes: checkpoint.flushes,
             flush_failures: checkpoint.flush_failures,
             store_reopened: self.store.upgrade().map_or(0, |store| store.reopened()),
             overlay_bytes: u64::try_from(checkpoint.overlay_bytes).unwrap_or(u64::MAX),

@@ -156,6 +156,7 @@ impl Snapshot {
                 }]
             }
             Metric::LogFailures => one(status.log_failures),
+            Metric::Flushes => one(status.flushes),
             Metric::FlushFailures => one(status.flush_failures),
             Metric::StoreReopened => one(status.store_reopened),
             Metric::DiskFree => one(status.disk_free_bytes),

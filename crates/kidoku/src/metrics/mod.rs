@@ -89,6 +89,7 @@ metrics! {
     LogBytes = Counter "kidoku_log_written_bytes" "Bytes written to the log",
     LogSyncSeconds = Counter "kidoku_log_sync_seconds" "Seconds spent in fsync of the log",
     LogFailures = Counter "kidoku_log_failures" "Writes and syncs of the log that failed",
+    Flushes = Counter "kidoku_store_flushes" "Checkpoints into the store that succeeded",
     FlushFailures = Counter "kidoku_store_flush_failures" "Checkpoints into the store that failed",
     StoreReopened = Counter "kidoku_store_reopened" "Times the store was opened again after a failure",
     DiskFree = Gauge "kidoku_disk_free_bytes" "Bytes free on the disk of the data directory",
