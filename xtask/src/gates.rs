@@ -68,6 +68,20 @@ pub(crate) const GATES: &[Gate] = &[
         },
     },
     Gate {
+        name: "faults",
+        run: || torture(&["faults"]),
+        // The lasting faults are most of it, and take about a minute.
+        long: |turn| {
+            torture(&[
+                "faults",
+                "--seed",
+                &text(turn.seed),
+                "--rounds",
+                &text((turn.seconds / 60).max(1)),
+            ])
+        },
+    },
+    Gate {
         name: "openapi",
         run: conformance::openapi,
         long: conformance::openapi_turn,

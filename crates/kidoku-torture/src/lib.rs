@@ -10,6 +10,7 @@
 )]
 
 pub mod certificates;
+pub mod faults;
 pub mod flood;
 pub mod kill;
 pub mod load;

@@ -31,6 +31,11 @@ const TORTURES: &[Torture] = &[
         about: "overload and hostile clients [--seconds S] [--rounds N] [--connections N]",
         run: kidoku_torture::flood::run,
     },
+    Torture {
+        name: "faults",
+        about: "disks that fail, are full or turn read-only: --calls --rounds --seed",
+        run: kidoku_torture::faults::run,
+    },
 ];
 
 fn main() -> ExitCode {

@@ -9,6 +9,11 @@ use std::process::Command;
 /// Says where inside the namespace the torture may work.
 const DIR: &str = "TORTURE_SANDBOX";
 
+/// Whether this process is the one in the namespace.
+pub fn is_inside() -> bool {
+    std::env::var_os(DIR).is_some()
+}
+
 /// Runs `inside` with a directory in which it may mount. Called a first time it starts this program
 /// once more in the namespace, with the same arguments, and hands its last line on.
 ///

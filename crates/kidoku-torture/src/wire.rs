@@ -5,6 +5,7 @@ use crate::server::PATIENCE;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,6 +186,18 @@ impl Client {
             _ => panic!("not RESP: {line:?}"),
         };
         Some(value)
+    }
+
+    /// One reply or push that comes within this time.
+    pub fn try_receive_for(&mut self, time: Duration) -> Option<Value> {
+        if self.reader.buffer().is_empty() {
+            let stream = self.reader.get_ref();
+            stream.set_read_timeout(Some(time)).unwrap();
+            let came = stream.peek(&mut [0]);
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            came.ok().filter(|count| *count > 0)?;
+        }
+        self.try_receive()
     }
 
     /// Everything until the server hangs up.
