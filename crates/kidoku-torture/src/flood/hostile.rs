@@ -284,3 +284,61 @@ pub(super) fn cost(connections: usize) -> Result<Vec<String>, String> {
     }
     Ok(lines)
 }
+
+/// Files that the server may have open, in [`files`].
+const FILES_MAX: usize = 700;
+
+/// More connections than the process may have open files: some are left for the log and the store,
+/// and who is connected goes on. Answers the line of the table.
+///
+/// # Errors
+/// A write that was refused, or too many files taken.
+pub(super) fn files() -> Result<String, String> {
+    let keyed = Keyed::start(&["--cores", "1", "--log-segment-bytes", "1MiB"])?;
+    machine::limit_files(keyed.server.pid(), FILES_MAX)?;
+    let mut client = keyed.client();
+    let (resp, http) = (keyed.server.resp_address(), keyed.server.http_address());
+    let _crowd = Crowd::start(vec![
+        (resp, Habit::Silent(Vec::new()), FILES_MAX),
+        (http, Habit::Silent(Vec::new()), FILES_MAX),
+    ]);
+    let segments = || {
+        let dir = keyed.server.dir().join("log");
+        std::fs::read_dir(dir).map_or(0, Iterator::count)
+    };
+    let before = segments();
+    let long = "c".repeat(120);
+    let (mut id, begun) = (0_u32, std::time::Instant::now());
+    // The first one may only be begun now; the second shows that one can be closed and followed.
+    while segments() < before + 2 {
+        let acks: Vec<Vec<String>> = (0..1_000)
+            .map(|_| {
+                id += 1;
+                ["KD.ACK", "good", &long, &id.to_string()]
+                    .map(str::to_owned)
+                    .to_vec()
+            })
+            .collect();
+        for reply in client.pipeline(&acks) {
+            if reply != crate::wire::Value::Int(1) {
+                return Err(format!(
+                    "with all files taken an ack was answered {reply:?}"
+                ));
+            }
+        }
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err("no new segment was begun".to_owned());
+        }
+    }
+    let path = format!("/proc/{}/fd", keyed.server.pid());
+    let open = std::fs::read_dir(path).map_or(FILES_MAX, Iterator::count);
+    let line = format!(
+        "{} connections, {open} of {FILES_MAX} files open, {id} acks, new segments",
+        2 * FILES_MAX
+    );
+    if open + 100 > FILES_MAX {
+        Err(line)
+    } else {
+        Ok(line)
+    }
+}

@@ -23,6 +23,15 @@ pub(super) fn step_forward() {
     drop(std::fs::write("/proc/self/autogroup", "-15"));
 }
 
+/// Lowers the number of files that a process may have open.
+///
+/// # Errors
+/// There is no `prlimit`.
+pub(super) fn limit_files(pid: u32, most: usize) -> Result<(), String> {
+    let limit = format!("--nofile={most}:{most}");
+    run("prlimit", &["--pid", &pid.to_string(), &limit])
+}
+
 /// Puts this thread behind all others of its core, so that a flood does not make the client that
 /// is measured beside it wait for its turn.
 ///

@@ -36,6 +36,9 @@ pub fn run(options: &mut Options) -> Result<String, String> {
     if wanted("cost") {
         lines.extend(hostile::cost(connections)?);
     }
+    if wanted("files") {
+        lines.push(hostile::files()?);
+    }
     if wanted("hostile") {
         lines.extend(hostile::run(seconds, connections)?);
     }

@@ -16,12 +16,17 @@ impl Connections {
         let max = u64::try_from(max).unwrap_or(u64::MAX);
         if self.open.fetch_add(1, Ordering::Relaxed) >= max {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.note_refused();
             return None;
         }
         Some(ConnectionGuard {
             connections: Arc::clone(self),
         })
+    }
+
+    /// Counts a connection closed for a reason outside of this port.
+    pub(crate) fn note_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Open connections.

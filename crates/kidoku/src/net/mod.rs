@@ -6,6 +6,7 @@
 //! command or a key.
 
 pub(crate) mod accept;
+pub(crate) mod descriptors;
 pub(crate) mod limits;
 pub(crate) mod stream;
 pub(crate) mod tls;

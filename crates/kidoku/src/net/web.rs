@@ -13,6 +13,7 @@ mod service;
 mod tests;
 
 use super::accept;
+use super::descriptors::is_one_too_many;
 use super::limits::Times;
 use super::tls::Acceptor;
 use crate::engine::shared::Phase;
@@ -73,6 +74,10 @@ pub(crate) async fn serve(listener: std::net::TcpListener, port: Port) -> std_io
             accepted = accept::accept(&listener) => accepted,
             () = &mut draining => return Ok(()),
         };
+        if is_one_too_many(&stream) {
+            port.connections.note_refused();
+            continue;
+        }
         let Some(guard) = port.connections.admit(port.connections_max) else {
             continue;
         };

@@ -10,6 +10,7 @@ use crate::engine::core::Core;
 use crate::engine::shared::{Phase, Shared};
 use crate::metrics::DropReason;
 use crate::net::accept;
+use crate::net::descriptors::is_one_too_many;
 use crate::net::stream::Stream;
 use std::io;
 use std::net::SocketAddr;
@@ -91,6 +92,11 @@ fn accept(
         metrics.note_dropped(DropReason::Connections);
         let why = format!("{most} connections are open (resp.connections_max)");
         return refuse(server, &stream, &why);
+    }
+    if is_one_too_many(&stream) {
+        metrics.note_dropped(DropReason::Connections);
+        let why = "the process has no more open files for connections (ulimit -n)";
+        return refuse(server, &stream, why);
     }
     let without_key = usize::try_from(metrics.without_key()).unwrap_or(usize::MAX);
     let most = without_key_max(most);
