@@ -5,10 +5,26 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+/// What cargo tells the program that it runs about that program. Build scripts look at some of it, so
+/// that everything behind them would be built again by `cargo xtask`, and again by cargo itself after it.
+const ABOUT_US: [&str; 5] = [
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_BIN_",
+    "CARGO_CRATE_",
+    "CARGO_PRIMARY_",
+];
+
 /// A command that runs in the root of the repository.
 pub(crate) fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args).current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ABOUT_US.iter().any(|head| text.starts_with(head)) {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
