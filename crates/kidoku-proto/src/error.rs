@@ -215,8 +215,31 @@ impl std::error::Error for CommandError {}
 /// Characters of caller input that an error text may hold.
 pub const ESCAPED_CHARS_MAX: usize = 64;
 
+/// What stands in a text in place of a key or token.
+const HIDDEN: &str = "(hidden)";
+
+/// Where a key of ours (`kd_`, eight characters, `_`) or a token (base64 of `{"`) begins. A slip of
+/// the keyboard puts one where something else belongs, and errors end up in logs.
+fn secret_at(bytes: &[u8]) -> Option<usize> {
+    (0..bytes.len()).find(|at| {
+        let rest = bytes.get(*at..).unwrap_or_default();
+        (rest.starts_with(b"kd_") && rest.get(11) == Some(&b'_')) || rest.starts_with(b"eyJ")
+    })
+}
+
+/// A text in which whatever looks like a key or token is hidden.
+pub fn hide_secrets(text: &str) -> Cow<'_, str> {
+    let Some(at) = secret_at(text.as_bytes()) else {
+        return Cow::Borrowed(text);
+    };
+    let (before, secret) = text.split_at(at);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let after = secret.trim_start_matches(is_part);
+    Cow::Owned(format!("{before}{HIDDEN}{}", hide_secrets(after)))
+}
+
 /// The beginning of what a caller sent, printable and without line ends: at most
-/// [`ESCAPED_CHARS_MAX`] characters, then `...` if there was more.
+/// [`ESCAPED_CHARS_MAX`] characters, then `...` if there was more. Ends where a key or token begins.
 pub fn escape(bytes: &[u8]) -> String {
     escape_max(bytes, ESCAPED_CHARS_MAX)
 }
@@ -224,13 +247,18 @@ pub fn escape(bytes: &[u8]) -> String {
 /// The same with room for `max` characters.
 pub(crate) fn escape_max(bytes: &[u8], max: usize) -> String {
     let mut text = String::new();
-    for &byte in bytes {
+    let secret = secret_at(bytes);
+    let shown = bytes.get(..secret.unwrap_or(bytes.len()));
+    for &byte in shown.unwrap_or_default() {
         let escaped = byte.escape_ascii();
         if text.len() + escaped.len() > max {
             text.push_str("...");
-            break;
+            return text;
         }
         text.extend(escaped.map(char::from));
+    }
+    if secret.is_some() {
+        text.push_str(HIDDEN);
     }
     text
 }
@@ -259,6 +287,20 @@ mod tests {
         assert_eq!(escape(&[b'a'; 64]), "a".repeat(64));
         assert_eq!(escape(&[b'a'; 65]), format!("{}...", "a".repeat(64)));
         assert!(escape(&[0xff; 1000]).len() <= ESCAPED_CHARS_MAX + 3);
+    }
+
+    #[test]
+    fn keys_and_tokens_are_never_shown() {
+        let key = "kd_0123abcd_0123456789abcdefghjkmnpqrstvwxyz";
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+        assert_eq!(escape(format!("a {key} b").as_bytes()), "a (hidden)");
+        assert_eq!(escape(token.as_bytes()), "(hidden)");
+        let text = format!("no `{key}` and no {token}, but kd_admins");
+        assert_eq!(
+            hide_secrets(&text),
+            "no `(hidden)` and no (hidden), but kd_admins"
+        );
+        assert!(matches!(hide_secrets("plain"), Cow::Borrowed("plain")));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod write;
 pub use lines::{Line, Lines};
 pub use write::{fact_to_line, write_fact};
 
-use crate::error::escape;
+use crate::error::{escape, hide_secrets};
 use crate::ids::IdSource;
 use fields::Raw;
 use kidoku_core::clock::Millis;
@@ -203,11 +203,8 @@ pub fn is_blank(line: &[u8]) -> bool {
 
 /// The error of the JSON reader, without "line 1" (every line is line 1 to it).
 fn json_error(error: &serde_json::Error) -> LineError {
-    LineError::syntax(
-        error
-            .to_string()
-            .replace(" at line 1 column ", " at column "),
-    )
+    let text = error.to_string();
+    LineError::syntax(hide_secrets(&text).replace(" at line 1 column ", " at column "))
 }
 
 #[cfg(test)]

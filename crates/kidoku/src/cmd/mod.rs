@@ -89,11 +89,11 @@ fn dispatch(command: &Command) -> Result<(), CmdError> {
 
 /// Help and version are asked for and end well; everything else is wrong usage.
 fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        out::complain(error.render().to_string().trim_end());
+        return ExitCode::from(USAGE);
+    }
     // Nothing can be said when the terminal is gone.
     let _printed = error.print();
-    if error.use_stderr() {
-        ExitCode::from(USAGE)
-    } else {
-        ExitCode::SUCCESS
-    }
+    ExitCode::SUCCESS
 }

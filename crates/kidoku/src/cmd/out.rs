@@ -2,6 +2,7 @@
 
 use super::error::{CmdError, IO};
 use kidoku_core::clock::Millis;
+use kidoku_proto::error::hide_secrets;
 use std::io::{self, ErrorKind, Write};
 
 /// Writes to standard output. A reader that has gone (`| head`) ends the command quietly.
@@ -20,9 +21,10 @@ pub(super) fn output_error(error: &io::Error) -> CmdError {
     CmdError::new(IO, format!("standard output: {error}"))
 }
 
-/// Writes a line to standard error; when that fails there is nobody to tell.
+/// Writes a line to standard error; when that fails there is nobody to tell. What was typed may
+/// stand in it, and a key may have been typed at the wrong place: keys and tokens are hidden.
 pub(super) fn complain(line: &str) {
-    let _written = writeln!(io::stderr().lock(), "{line}");
+    let _written = writeln!(io::stderr().lock(), "{}", hide_secrets(line));
 }
 
 /// `130281` as `130,281`.

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use kidoku_core::error::Code;
 use kidoku_core::limits::{HTTP_BODY_BYTES_MAX, HTTP_BULK_BODY_BYTES_MAX};
+use kidoku_proto::error::hide_secrets;
 use kidoku_proto::json::problem::Problem;
 use serde::de::DeserializeOwned;
 use std::pin::Pin;
@@ -26,7 +27,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for InPath<T> {
             Ok(Path(names)) => Ok(Self(names)),
             Err(rejection) => Err(Refused::syntax(format!(
                 "the path: {}",
-                rejection.body_text()
+                hide_secrets(&rejection.body_text())
             ))),
         }
     }
@@ -44,7 +45,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for InQuery<T> {
             Ok(Query(query)) => Ok(Self(query)),
             Err(rejection) => Err(Refused::syntax(format!(
                 "the query: {}",
-                rejection.body_text()
+                hide_secrets(&rejection.body_text())
             ))),
         }
     }
@@ -86,7 +87,10 @@ async fn read_json<T: DeserializeOwned>(
     let mut room = state.bodies.room();
     let bytes = read_all(request, max, &mut room).await?;
     // The reader has a limit on nesting of its own (128), far below what could hurt a stack.
-    serde_json::from_slice(&bytes).map_err(|error| Refused::syntax(format!("the body: {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let why = error.to_string();
+        Refused::syntax(format!("the body: {}", hide_secrets(&why)))
+    })
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Refused> {

@@ -15,6 +15,7 @@ mod http;
 mod real_chat;
 mod resp;
 mod restart;
+mod secrets;
 mod semantics;
 mod tls;
 mod transcripts;
