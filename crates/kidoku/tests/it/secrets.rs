@@ -151,7 +151,7 @@ fn over_resp(heard: &mut Heard, server: &Server, secrets: &[String]) {
     }
 }
 
-/// HTTP: in every form of the header, in the address, in the body.
+/// HTTP: in every form of the header.
 fn over_http(heard: &mut Heard, server: &Server, secrets: &[String]) {
     let web = Web::new(server.http_address());
     let mut note = |what: &str, answer: kidoku_torture::web::Answer| {
@@ -193,6 +193,16 @@ fn over_http(heard: &mut Heard, server: &Server, secrets: &[String]) {
                 caller.post("/v1/me/ack", &json!({"channel": secret, "id": secret})),
             );
         }
+    }
+}
+
+/// HTTP: in addresses, bodies and headers that are not about keys.
+fn beside_http(heard: &mut Heard, server: &Server, secrets: &[String]) {
+    let web = Web::new(server.http_address());
+    let mut note = |what: &str, answer: kidoku_torture::web::Answer| {
+        heard.note(format!("{what} over HTTP"), format!("{answer:?}"));
+    };
+    for secret in secrets {
         let root = fs::read_to_string(server.dir().join("root.key")).unwrap();
         let inside = web.bearer(root.trim()).with("kidoku-app", "chat");
         for path in [
@@ -330,6 +340,7 @@ fn no_key_token_or_secret_is_ever_said_or_written() {
     ];
     over_resp(&mut heard, &server, &presented);
     over_http(&mut heard, &server, &presented);
+    beside_http(&mut heard, &server, &presented);
     let admin = Web::new(server.admin_address());
     for path in ["/", "/livez", "/readyz", "/version", "/metrics"] {
         heard.note(path, admin.get(path).body);
