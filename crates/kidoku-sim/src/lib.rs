@@ -8,6 +8,7 @@ pub mod backing;
 pub mod campaign;
 pub mod cluster;
 pub mod history;
+pub mod kept;
 pub mod loader;
 pub mod model;
 pub mod random;

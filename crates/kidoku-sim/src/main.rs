@@ -5,7 +5,8 @@
 )]
 
 use kidoku_sim::campaign::{Campaign, Report, shrunk};
-use kidoku_sim::world::{Plan, run_noted};
+use kidoku_sim::kept::Kept;
+use kidoku_sim::world::{Event, Plan, run_noted};
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -17,6 +18,9 @@ usage: kidoku-sim run [--seed N | --seeds N [--first N] | --minutes M [--first N
   --seed N      one seed, with everything that happens in it; when it fails, shrunk
   --seeds N     that many seeds, from --first (0) on
   --minutes M   as many seeds as there is time for
+
+       kidoku-sim teeth [FAULT ...]     (feature `planted`) puts known faults in; the shrunk histories that
+                                        find the named ones, such as store-FlushedUnlogged, are kept
 ";
 
 /// The options, all of them numbers.
@@ -59,7 +63,7 @@ fn main() -> ExitCode {
     let outcome = match words.split_first() {
         Some((verb, rest)) if verb == "run" => Options::parse(rest).and_then(|it| simulate(&it)),
         #[cfg(feature = "planted")]
-        Some((verb, _)) if verb == "teeth" => teeth(),
+        Some((verb, rest)) if verb == "teeth" => teeth(rest),
         Some(_) | None => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -144,8 +148,8 @@ fn one(seed: u64) -> Result<(), String> {
 
 /// Puts known faults in, and says by which seed each is found.
 #[cfg(feature = "planted")]
-fn teeth() -> Result<(), String> {
-    use kidoku_sim::teeth::{SEEDS_MAX, all, find};
+fn teeth(kept: &[String]) -> Result<(), String> {
+    use kidoku_sim::teeth::{SEEDS_MAX, all, find, select};
     // What a fault makes the driven code panic with is in the table.
     std::panic::set_hook(Box::new(|_| {}));
     let threads = available_parallelism().map_or(1, usize::from);
@@ -160,6 +164,13 @@ fn teeth() -> Result<(), String> {
     for bug in &bugs {
         match find(Some(*bug), threads) {
             Some(failed) => {
+                let name = format!("{bug:?}").replace(' ', "-");
+                if kept.contains(&name) {
+                    select(Some(*bug));
+                    let plan = Plan::new(failed.seed);
+                    keep(&plan, &shrunk(&plan), &name);
+                    select(None);
+                }
                 let text = failed.failure.text.lines().next().unwrap_or_default();
                 let text: String = text.chars().take(110).collect();
                 println!("{:28} seed {:3}  {text}", format!("{bug:?}"), failed.seed);
@@ -189,8 +200,20 @@ fn explain(seed: u64) {
     for event in &events {
         println!("  {event:?}");
     }
-    let (outcome, _) = run_noted(&plan, &events, false);
-    if let Some(failure) = outcome.failure {
-        println!("{}\n", failure.text);
+    keep(&plan, &events, &format!("seed-{seed}"));
+}
+
+/// Writes what is left of a failure to a file, which a test runs for ever once it is committed.
+fn keep(plan: &Plan, events: &[Event], name: &str) {
+    let (outcome, _) = run_noted(plan, events, false);
+    let Some(failure) = outcome.failure else {
+        return;
+    };
+    println!("{}\n", failure.text);
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("failures");
+    let path = dir.join(format!("{name}.txt"));
+    match std::fs::write(&path, Kept::new(plan, events).text(&failure)) {
+        Ok(()) => println!("kept in {}", path.display()),
+        Err(why) => println!("{}: {why}", path.display()),
     }
 }

@@ -1,6 +1,7 @@
 //! The simulated world, in short: its seeds hold, and one seed is one trace.
 
-use kidoku_sim::world::{Plan, Totals, run, run_noted};
+use kidoku_sim::kept::Kept;
+use kidoku_sim::world::{Failure, Plan, Totals, run, run_noted};
 
 /// The gate runs twenty thousand.
 const SEEDS: u64 = 400;
@@ -51,4 +52,36 @@ fn one_seed_is_one_trace() {
         assert_eq!(one, two, "seed {seed}");
         assert!(!notes.is_empty() && notes == again, "seed {seed}");
     }
+}
+
+#[test]
+fn histories_that_have_failed_once_do_not_fail_again() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/failures");
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let kept = Kept::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let (plan, events) = kept.world();
+        assert_eq!(events.len(), kept.events.len(), "{}", path.display());
+        let outcome = run(&plan, &events);
+        assert_eq!(outcome.failure, None, "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 0, "{dir} is empty");
+}
+
+#[test]
+fn a_kept_history_reads_back_as_it_was_written() {
+    let plan = Plan::new(7);
+    let mut events = plan.events();
+    let mut keeps = [true, false, true].into_iter().cycle();
+    events.retain(|_| keeps.next().unwrap());
+    let kept = Kept::new(&plan, &events);
+    let failure = Failure {
+        event: 0,
+        text: "two\nlines".to_owned(),
+    };
+    assert_eq!(Kept::parse(&kept.text(&failure)), Ok(kept.clone()));
+    assert_eq!(kept.world(), (plan, events));
+    Kept::parse("seed 7\nevents 1").unwrap_err();
 }

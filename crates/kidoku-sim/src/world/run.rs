@@ -103,6 +103,9 @@ impl World {
     pub fn new(plan: &Plan, noted: bool) -> Self {
         let owners = if plan.mode == Mode::TwoOwners { 2 } else { 1 };
         let store = Arc::new(SimStore::new());
+        if owners > 1 {
+            store.share();
+        }
         if plan.rot > 0 {
             store.lose_all_or_nothing();
         }

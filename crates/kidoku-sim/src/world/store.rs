@@ -45,6 +45,8 @@ struct State {
     before: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Everything since the last sync is lost, or nothing.
     rosters_whole: bool,
+    /// It has several owners, and takes nothing back that one of them may have seen.
+    shared: bool,
     faults: StoreFaults,
     random: Random,
     totals: StoreTotals,
@@ -132,6 +134,7 @@ impl SimStore {
             rows: Rows::new(),
             before: Vec::new(),
             rosters_whole: false,
+            shared: false,
             faults: StoreFaults::default(),
             random: Random::new(0),
             totals: StoreTotals::default(),
@@ -157,6 +160,12 @@ impl SimStore {
     /// entry stay together: where the log rots too, nothing would bring the one back that is missing.
     pub fn lose_all_or_nothing(&self) {
         self.state().rosters_whole = true;
+    }
+
+    /// It has several owners: a failed sync takes nothing back, because no owner would know of what
+    /// another one has to write again.
+    pub fn share(&self) {
+        self.state().shared = true;
     }
 
     /// How often each fault has happened.
@@ -264,7 +273,7 @@ impl Store for SimStore {
         if state.fails(|faults| faults.sync) {
             state.totals.failed_syncs += 1;
             // As a store that had to be opened again: what is gone can not be read either.
-            if state.random.chance(40) {
+            if !state.shared && state.random.chance(40) {
                 state.lose();
             }
             return Err(StoreError::Closed);
