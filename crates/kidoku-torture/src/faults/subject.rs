@@ -185,7 +185,8 @@ pub(super) fn under_load(
         if lane.slowest > REPLY_MAX {
             return Err(format!("a write got its reply after {:?}", lane.slowest));
         }
-        let word = |word: &&String| !matches!(word.as_str(), "DISKFULL" | "BUSY" | "ERR");
+        // A write that rests on what has to be loaded fails like a read of it, with INTERNAL.
+        let word = |word: &&String| !matches!(word.as_str(), "DISKFULL" | "BUSY" | "INTERNAL");
         if let Some(word) = lane.refused.keys().find(word) {
             return Err(format!("a write was refused with {word}"));
         }
