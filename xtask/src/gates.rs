@@ -82,6 +82,20 @@ pub(crate) const GATES: &[Gate] = &[
         },
     },
     Gate {
+        name: "rot",
+        run: || torture(&["rot"]),
+        // Four or five flips a second.
+        long: |turn| {
+            torture(&[
+                "rot",
+                "--seed",
+                &text(turn.seed),
+                "--flips",
+                &text(turn.seconds * 4),
+            ])
+        },
+    },
+    Gate {
         name: "openapi",
         run: conformance::openapi,
         long: conformance::openapi_turn,

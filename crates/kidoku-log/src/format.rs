@@ -249,6 +249,11 @@ impl<'a> Candidate<'a> {
         (beyond <= most).then_some(beyond)
     }
 
+    /// By which bits the check differs from that of this payload at this lsn; 0 = it is the record.
+    pub(crate) fn difference(self, lsn: Lsn) -> u32 {
+        self.low_lsn ^ low_half(lsn.0)
+    }
+
     /// Bytes on disk.
     pub(crate) fn bytes(self) -> usize {
         RECORD_HEADER_BYTES + self.payload.len()

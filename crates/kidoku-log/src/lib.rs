@@ -20,6 +20,7 @@ mod format;
 mod fs_disk;
 mod gate;
 mod log;
+mod mend;
 #[doc(hidden)]
 pub mod planted;
 pub mod queue;
@@ -38,7 +39,7 @@ pub use log::{Durability, Log, LogOptions};
 pub use queue::{
     Appender, Batch, BatchState, Committer, QueueError, QueueOptions, QueueStats, Sink, Writer,
 };
-pub use recovery::{Damage, Recovery, TornTail};
+pub use recovery::{Damage, Mend, Recovery, TornTail};
 
 /// The running number of a record: 1 for the first one ever appended, 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -44,6 +44,16 @@ pub struct TornTail {
     pub bytes: u64,
 }
 
+/// A record or frame header in which a single flipped bit was found and taken back: nothing is lost.
+/// The file stays as it is, until it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// The segment: its first lsn, which is also its file's name.
+    pub segment: Lsn,
+    /// Where in the file the record or header begins, in bytes.
+    pub offset: u64,
+}
+
 /// What opening a log found.
 #[derive(Clone, Debug, Default)]
 pub struct Recovery {
@@ -64,6 +74,10 @@ pub struct Recovery {
     pub damage_count: u64,
     /// Records lost in all of them.
     pub records_lost: u64,
+    /// Flipped bits taken back: the first 1,000.
+    pub mends: Vec<Mend>,
+    /// Number of flipped bits taken back, the unlisted ones included.
+    pub mend_count: u64,
     /// Bytes that the disk refused to read, rounded up to blocks of 4 KiB.
     pub unreadable_bytes: u64,
     /// The torn end, if there was one.
@@ -85,6 +99,13 @@ impl Recovery {
         // A segment is named after the lsn that comes next, so this holds for an empty one too.
         let next = limit.map_or(scanned.next, |limit| limit.min(scanned.next));
         self.last = self.last.max(next.previous());
+        self.mend_count += wide(scanned.mended.len());
+        let room = DAMAGE_LIST_MAX.saturating_sub(self.mends.len());
+        let mends = scanned.mended.iter().take(room).map(|offset| Mend {
+            segment,
+            offset: wide(*offset),
+        });
+        self.mends.extend(mends);
         for stretch in &scanned.damage {
             self.add_damage(Damage {
                 segment,

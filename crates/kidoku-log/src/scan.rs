@@ -3,12 +3,14 @@
 //! A frame header says where its frame ends and which lsns it holds, but no record depends on it:
 //! records carry their own check with their lsn in it. So when a header is damaged its records are
 //! read without it, and when a record is damaged the next whole one is searched for, byte by byte.
+//! A single flipped bit in either is taken back before that.
 
 use crate::Lsn;
 use crate::format::{
     Candidate, FRAME_HEADER_BYTES, FrameHeader, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
     SegmentHeader, parse_segment_header,
 };
+use crate::mend::{mended_header, mended_record};
 use crate::planted::{self, Bug};
 use crate::{length, wide};
 
@@ -34,6 +36,8 @@ pub(crate) struct Scanned {
     pub(crate) clock: u64,
     /// Damaged stretches, in order.
     pub(crate) damage: Vec<Stretch>,
+    /// Where a flipped bit was taken back: the offsets of the records and headers.
+    pub(crate) mended: Vec<usize>,
     /// From where on nothing is whole any more.
     pub(crate) tail: Option<usize>,
 }
@@ -105,6 +109,7 @@ pub(crate) fn scan_segment(
             next: first,
             clock,
             damage: Vec::new(),
+            mended: Vec::new(),
             tail: None,
         },
     };
@@ -116,7 +121,14 @@ impl<'a> Scanner<'a> {
     fn run(&mut self, on_record: OnRecord<'_>) {
         while self.at < self.bytes.len() {
             self.leave_frame();
-            if let Some(found) = self.part_at(self.at).or_else(|| self.search_on()) {
+            if let Some(found) = self.part_at(self.at) {
+                self.settle(&found, on_record);
+                continue;
+            }
+            if self.mend(on_record) {
+                continue;
+            }
+            if let Some(found) = self.search_on() {
                 self.settle(&found, on_record);
                 continue;
             }
@@ -197,6 +209,40 @@ impl<'a> Scanner<'a> {
             || Candidate::read(bytes).is_some_and(|record| record.lsn_beyond(lsn, 0).is_some())
     }
 
+    /// Goes on with the header or record that is due here, when a single flipped bit hides it.
+    fn mend(&mut self, on_record: OnRecord<'_>) -> bool {
+        // Behind a damaged stretch it is not certain what is due.
+        if self.bad.is_some() || planted::is(Bug::StopsAtBadRecord) {
+            return false;
+        }
+        let offset = self.at;
+        let end = self
+            .frame
+            .map_or(self.bytes.len(), |frame| frame.end.min(self.bytes.len()));
+        let bytes = self.bytes.get(offset..end).unwrap_or_default();
+        if self.frame.is_none()
+            && let Some(header) = mended_header(bytes)
+            && header.first == self.expected
+        {
+            self.scanned.mended.push(offset);
+            let part = Part::Frame(header);
+            self.settle(&Found { offset, part }, on_record);
+            return true;
+        }
+        let lsn = self.expected;
+        let Some(mended) = mended_record(bytes, lsn) else {
+            return false;
+        };
+        let in_place = self.has_neighbour(offset + mended.len(), end, lsn.next());
+        let Some(record) = Candidate::read(&mended).filter(|_| in_place) else {
+            return false;
+        };
+        self.scanned.mended.push(offset);
+        let part = Part::Record { lsn, record };
+        self.settle(&Found { offset, part }, on_record);
+        true
+    }
+
     fn search_on(&self) -> Option<Found<'a>> {
         if planted::is(Bug::StopsAtBadRecord) {
             return None;
@@ -211,7 +257,7 @@ impl<'a> Scanner<'a> {
         (self.at + 1..end).find_map(|offset| self.part_at(offset))
     }
 
-    fn settle(&mut self, found: &Found<'a>, on_record: OnRecord<'_>) {
+    fn settle(&mut self, found: &Found<'_>, on_record: OnRecord<'_>) {
         if found.offset > self.at {
             self.mark_bad();
         }

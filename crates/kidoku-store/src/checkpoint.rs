@@ -35,6 +35,11 @@ pub struct CheckpointOptions {
     pub overlay_bytes_max: usize,
     /// The oldest that a fact in the active overlay may get. Default 5 s.
     pub flush_interval: Duration,
+    /// Bytes of overlay written to the store from which on it is settled, see [`Store::settle`], and
+    /// so the log cut. Default 32 MiB.
+    pub settle_bytes: usize,
+    /// The longest that something written stays unsettled. Default 30 s.
+    pub settle_interval: Duration,
     /// The longest to wait after a failed flush; after the first few it is less. Default 1 s.
     pub retry_interval: Duration,
 }
@@ -44,6 +49,8 @@ impl Default for CheckpointOptions {
         Self {
             overlay_bytes_max: 64 * 1024 * 1024,
             flush_interval: Duration::from_secs(5),
+            settle_bytes: 32 * 1024 * 1024,
+            settle_interval: Duration::from_secs(30),
             retry_interval: Duration::from_secs(1),
         }
     }
@@ -75,7 +82,8 @@ pub struct CheckpointStatus {
     pub queued_bytes: usize,
     /// The last lsn merged into an overlay.
     pub merged_lsn: u64,
-    /// The last lsn that is durable in the store; 0 = none since the start.
+    /// The last lsn that is settled in the store; 0 = none since the start. From there on the log is
+    /// needed.
     pub flushed_lsn: u64,
     /// Facts merged.
     pub facts: u64,
@@ -116,7 +124,7 @@ pub type ScanReply = Box<dyn FnOnce(Result<ScanPage, StoreError>) + Send>;
 /// Is told that a flush was done, or why the first try failed.
 pub type FlushReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Is told, on the flushing thread, the last lsn that is durable in the store.
+/// Is told, on the flushing thread, the last lsn that is settled in the store.
 pub type OnFlushed = Box<dyn Fn(u64) + Send>;
 
 /// A handle on the running checkpoint.
@@ -223,8 +231,8 @@ impl Checkpoint {
         });
     }
 
-    /// Writes everything that was handed to [`Self::batch`] before to the store, without waiting
-    /// for size or age. Is told of the first try only; a failed one is repeated as any other.
+    /// Writes everything that was handed to [`Self::batch`] before to the store and settles it,
+    /// without waiting for size or age. Is told of the first try only; a failed one is repeated as any other.
     pub fn flush_now(&self, reply: FlushReply) {
         self.shared.request_flush(reply);
     }

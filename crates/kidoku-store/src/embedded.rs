@@ -1,18 +1,31 @@
 //! The embedded store: fjall, an LSM tree, in a directory.
 //!
 //! One keyspace for rows, one for the few named values. fjall's own journal is written in batches
-//! and synced once per checkpoint, by [`Store::sync`]: until then the log is the truth.
+//! and synced once per checkpoint, by [`Store::sync`]. It is never read again by another process:
+//! the log is the truth until [`Store::settle`] has put everything into tables and made their guards.
 
 mod engine;
+mod journal;
+mod keeper;
+mod rebuild;
+mod repair;
+#[cfg(test)]
+mod tests;
 
-use crate::value::{Row, decode_row, encode_row, merge_value};
+use crate::guard::{Guards, Look};
+use crate::key::KeyRange;
+use crate::rot::Rot;
+use crate::value::{Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged};
 use crate::{Applied, Entry, KeyRow, Store, StoreError};
 use engine::Engine;
 use fjall::PersistMode;
-use std::fmt;
+use keeper::Keeper;
+use kidoku_core::fact::codec::DecodeError;
+pub use repair::Repair;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
+use std::{fmt, io};
 
 /// The version of keys and values, in the named value `format`. Another version is refused.
 pub const FORMAT_VERSION: u32 = 1;
@@ -43,6 +56,16 @@ impl Default for EmbeddedOptions {
     }
 }
 
+/// Stretches of keys of which rows may be missing.
+type Lost = Vec<KeyRange>;
+
+/// What becomes of the engine's journal at opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Journal {
+    Read,
+    Empty,
+}
+
 /// A store in a directory.
 ///
 /// After a failed write or sync it opens its database again by itself, at the next write for which
@@ -58,6 +81,9 @@ pub struct Embedded {
     /// A write failed; the database takes no other before it is opened again.
     has_failed: AtomicBool,
     reopened: AtomicU64,
+    lost: RwLock<Lost>,
+    /// Last, so that it sees the files as the engine leaves them.
+    keeper: Keeper,
 }
 
 impl fmt::Debug for Embedded {
@@ -67,21 +93,76 @@ impl fmt::Debug for Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in `path`, or makes an empty one.
+    /// Opens the store in `path`, or makes an empty one, with all that was synced. Rotten blocks are
+    /// given back before. A store that does not open for rot is set aside, and built again from what
+    /// can be read of it.
     ///
     /// # Errors
-    /// When the directory can't be made, read or locked, is damaged, or is of another version.
+    /// When the directory can't be made, read, written or locked, or is of another version.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        Self::open_with(path, options, Journal::Read)
+    }
+
+    /// Opens the store as [`Self::open`] does, with all that was settled: whoever does so has the
+    /// rest in the log. The engine's journal, in which one rotten bit can cost anything, is not read.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_settled(path: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        Self::open_with(path, options, Journal::Empty)
+    }
+
+    fn open_with(
+        path: &Path,
+        options: EmbeddedOptions,
+        journal: Journal,
+    ) -> Result<Self, StoreError> {
+        let rot = Rot::default();
+        let guards = Guards::of(path, rot.clone());
+        // A store that was never guarded was never settled either: its journal counts.
+        let was_guarded = guards.dir().exists();
+        if was_guarded && journal == Journal::Empty {
+            journal::empty(path)?;
+        }
+        if !guards.before_open(Look::Ends)? {
+            return rebuild::rebuild(path, options, guards.dir(), &rot.report().notes);
+        }
+        let mut opened = Engine::open(path, options.cache_bytes);
+        if opened.as_ref().is_err_and(is_rot) {
+            guards.mend_all()?;
+            opened = Engine::open(path, options.cache_bytes);
+        }
+        let engine = match opened {
+            Err(error) if is_rot(&error) => {
+                let mut notes = rot.report().notes;
+                notes.push(format!("the store does not open: {error}"));
+                return rebuild::rebuild(path, options, guards.dir(), &notes);
+            }
+            opened => opened?,
+        };
         let store = Self {
             path: path.to_path_buf(),
             options,
-            engine: RwLock::new(Some(Engine::open(path, options.cache_bytes)?)),
+            engine: RwLock::new(Some(engine)),
             writer: Mutex::new(()),
             has_failed: AtomicBool::new(false),
             reopened: AtomicU64::new(0),
+            lost: RwLock::default(),
+            keeper: Keeper::new(guards, rot),
         };
         store.check_format()?;
+        store.read_lost()?;
+        if !was_guarded {
+            store.settle()?;
+        }
+        store.keeper.guards().after_open()?;
+        store.keeper.start()?;
         Ok(store)
+    }
+
+    /// What was found rotten, and what became of it.
+    pub fn rot(&self) -> Rot {
+        self.keeper.rot()
     }
 
     /// How many times the database was opened again after a failure.
@@ -98,7 +179,9 @@ impl Embedded {
             }),
             None if self.is_empty()? => {
                 self.meta_put(FORMAT, &expected)?;
-                self.sync()
+                self.sync()?;
+                // From here on the engine's journal is not needed to open the store.
+                self.settle()
             }
             None => Err(StoreError::Format {
                 found: "none".to_owned(),
@@ -136,10 +219,87 @@ impl Embedded {
         // One process can not open it twice, so the old one goes first.
         *engine = None;
         engine::begin_journal(&self.path).map_err(fjall::Error::Io)?;
+        if !self.keeper.guards().before_open(Look::Ends)? {
+            // The next start builds it again.
+            return Err(StoreError::NotReopened);
+        }
         *engine = Some(Engine::open(&self.path, self.options.cache_bytes)?);
+        self.keeper.guards().after_open()?;
         self.has_failed.store(false, Ordering::Release);
         self.reopened.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Reads from the engine, and when it finds a block rotten, once more after it was given back.
+    fn read_sound<T>(
+        &self,
+        read: impl Fn(&Engine) -> fjall::Result<T>,
+    ) -> Result<fjall::Result<T>, StoreError> {
+        self.read(|engine| {
+            Ok(match read(engine) {
+                Err(error) if is_rot(&error) && self.keeper.mend_now() => read(engine),
+                result => result,
+            })
+        })
+    }
+
+    /// Rows of these stretches may be missing: reading there is an error.
+    fn check_lost(&self, from: &[u8], end: Option<&[u8]>) -> Result<(), StoreError> {
+        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
+        let hit = lost.iter().find(|(lost_from, lost_end)| {
+            let begins_before = end.map_or(&**lost_from <= from, |end| &**lost_from < end);
+            begins_before && from < &**lost_end
+        });
+        match hit {
+            Some(_) => Err(StoreError::corrupt(from, DecodeError::Hash)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down that a row is damaged.
+    fn damaged(&self, key: &[u8], reason: DecodeError) -> StoreError {
+        let error = StoreError::corrupt(key, reason);
+        let text = format!("{error}; its owner gets an error until it is repaired");
+        self.keeper
+            .rot()
+            .note_once(|report| report.rows_damaged += 1, text);
+        error
+    }
+
+    /// What can not be read for rot is a damaged row, which stops nothing that does not need it.
+    fn rotten(&self, key: &[u8], error: fjall::Error) -> StoreError {
+        if is_rot(&error) {
+            self.damaged(key, DecodeError::Hash)
+        } else {
+            error.into()
+        }
+    }
+
+    /// What is to be stored under a key once a row is merged in; `None` = what is there. True = the
+    /// row there was found damaged.
+    fn merged(
+        &self,
+        engine: &Engine,
+        key: &[u8],
+        row: &Row,
+    ) -> Result<(Option<Vec<u8>>, bool), StoreError> {
+        // For a new key this touches the filters in memory and, nearly always, no block.
+        let stored = match engine.rows.get(key) {
+            Err(error) if is_rot(&error) && self.keeper.mend_now() => engine.rows.get(key),
+            stored => stored,
+        };
+        let (stored, reason) = match stored {
+            Ok(None) => return Ok((Some(encode_row(key, row)), false)),
+            Ok(Some(stored)) => match merge_value(key, &stored, row) {
+                Ok(merged) => return Ok((merged, false)),
+                Err(reason) => (stored.to_vec(), reason),
+            },
+            Err(error) if is_rot(&error) => (Vec::new(), DecodeError::Hash),
+            Err(error) => return Err(error.into()),
+        };
+        self.damaged(key, reason);
+        let is_new = rest_of_damaged(key, &stored).is_none();
+        Ok((merge_damaged(key, &stored, row), is_new))
     }
 
     /// Bytes on disk, fjall's journal included.
@@ -151,6 +311,18 @@ impl Embedded {
     }
 }
 
+/// Whether the engine says that bytes are not what it wrote.
+fn is_rot(error: &fjall::Error) -> bool {
+    match error {
+        fjall::Error::Storage(fjall::LsmError::Io(error)) | fjall::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+        ),
+        fjall::Error::Storage(_) => true,
+        _ => false,
+    }
+}
+
 impl Store for Embedded {
     fn apply(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
         self.write(|engine| {
@@ -158,14 +330,8 @@ impl Store for Embedded {
             let mut applied = Applied::default();
             let mut batch = engine.db.batch();
             for Entry { key, row } in group {
-                // For a new key this touches the filters in memory and, nearly always, no block.
-                let merged = match engine.rows.get(key)? {
-                    Some(stored) => merge_value(key, &stored, row).unwrap_or_else(|_| {
-                        applied.corrupt += 1;
-                        Some(encode_row(key, row))
-                    }),
-                    None => Some(encode_row(key, row)),
-                };
+                let (merged, is_damaged) = self.merged(engine, key, row)?;
+                applied.corrupt += u64::from(is_damaged);
                 if let Some(bytes) = merged {
                     batch.insert(&engine.rows, *key, bytes);
                     applied.written += 1;
@@ -191,120 +357,49 @@ impl Store for Embedded {
         self.write(|engine| Ok(engine.db.persist(PersistMode::SyncAll)?))
     }
 
+    fn settle(&self) -> Result<(), StoreError> {
+        self.write(|engine| Ok(engine.write_tables()?))?;
+        Ok(self.keeper.guards().renew()?)
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        let Some(bytes) = self.read(|engine| Ok(engine.rows.get(key)?))? else {
+        self.check_lost(key, None)?;
+        let found = self.read_sound(|engine| engine.rows.get(key))?;
+        let Some(bytes) = found.map_err(|error| self.rotten(key, error))? else {
             return Ok(None);
         };
         decode_row(key, &bytes)
             .map(Some)
-            .map_err(|reason| StoreError::corrupt(key, reason))
+            .map_err(|reason| self.damaged(key, reason))
     }
 
     fn range(&self, from: &[u8], end: &[u8], limit: usize) -> Result<Vec<KeyRow>, StoreError> {
         if from >= end {
             return Ok(Vec::new());
         }
-        self.read(|engine| {
-            let mut rows = Vec::new();
-            for guard in engine.rows.range(from..end).take(limit) {
-                let (key, bytes) = guard.into_inner()?;
-                match decode_row(&key, &bytes) {
-                    Ok(row) => rows.push((key.to_vec(), row)),
-                    Err(reason) => return Err(StoreError::corrupt(&key, reason)),
-                }
+        self.check_lost(from, Some(end))?;
+        let found = self.read_sound(|engine| {
+            let guards = engine.rows.range(from..end).take(limit);
+            guards
+                .map(fjall::Guard::into_inner)
+                .collect::<fjall::Result<Vec<_>>>()
+        })?;
+        let mut rows = Vec::new();
+        for (key, bytes) in found.map_err(|error| self.rotten(from, error))? {
+            match decode_row(&key, &bytes) {
+                Ok(row) => rows.push((key.to_vec(), row)),
+                Err(reason) => return Err(self.damaged(&key, reason)),
             }
-            Ok(rows)
-        })
+        }
+        Ok(rows)
     }
 
     fn meta_get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.read(|engine| Ok(engine.meta.get(name)?))?;
+        let value = self.read_sound(|engine| engine.meta.get(name))??;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn meta_put(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.write(|engine| Ok(engine.meta.insert(name, value)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Embedded, EmbeddedOptions, Store};
-    use std::fs;
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    /// A directory that goes with the test.
-    struct Dir(PathBuf);
-
-    impl Dir {
-        fn new() -> Self {
-            static NEXT: AtomicU32 = AtomicU32::new(0);
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("kidoku-embedded-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Dir {
-        fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0));
-        }
-    }
-
-    fn journals(path: &std::path::Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(path)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".jnl"))
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn after_a_failed_write_the_store_opens_itself_with_a_journal_of_its_own() {
-        let dir = Dir::new();
-        let path = dir.0.join("store");
-        let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
-        store.meta_put("before", b"1").unwrap();
-        store.sync().unwrap();
-        let old = journals(&path);
-        store.has_failed.store(true, Ordering::Release);
-        assert_eq!(store.meta_get("before").unwrap().unwrap(), b"1");
-        assert_eq!(store.reopened(), 0, "reading opens nothing");
-        for round in 1..4_u8 {
-            store.has_failed.store(true, Ordering::Release);
-            store.meta_put("after", &[round]).unwrap();
-            store.sync().unwrap();
-            assert_eq!(store.reopened(), u64::from(round));
-            assert_eq!(store.meta_get("before").unwrap().unwrap(), b"1");
-        }
-        let new = journals(&path);
-        assert!(new.last() > old.last(), "{new:?} after {old:?}");
-        drop(store);
-        let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
-        assert_eq!(store.meta_get("before").unwrap().unwrap(), b"1");
-        assert_eq!(store.meta_get("after").unwrap().unwrap(), [3]);
-    }
-
-    #[test]
-    fn while_the_disk_takes_nothing_the_store_can_still_be_read() {
-        let dir = Dir::new();
-        let path = dir.0.join("store");
-        let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
-        store.meta_put("name", b"1").unwrap();
-        store.sync().unwrap();
-        store.has_failed.store(true, Ordering::Release);
-        // A directory of the probe's name stands for a disk that takes no file.
-        let obstacle = path.join("probe.tmp");
-        fs::create_dir(&obstacle).unwrap();
-        store.meta_put("name", b"2").unwrap_err();
-        assert_eq!(store.meta_get("name").unwrap().unwrap(), b"1");
-        fs::remove_dir(&obstacle).unwrap();
-        store.meta_put("name", b"3").unwrap();
-        assert_eq!(store.meta_get("name").unwrap().unwrap(), b"3");
     }
 }

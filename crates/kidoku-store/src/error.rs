@@ -1,7 +1,7 @@
 //! What can go wrong with a store.
 
 use kidoku_core::fact::codec::DecodeError;
-use std::fmt;
+use std::{fmt, io};
 
 /// Why a store did not do what was asked.
 #[derive(Debug)]
@@ -10,8 +10,8 @@ pub enum StoreError {
     Engine(fjall::Error),
     /// A key or value is damaged, or was written by something else.
     Corrupt {
-        /// The key, escaped.
-        key: String,
+        /// The key, or the one from which on nothing can be read.
+        key: Vec<u8>,
         /// What is wrong with it.
         reason: DecodeError,
     },
@@ -22,6 +22,8 @@ pub enum StoreError {
     },
     /// The embedded store was closed after a failure and could not be opened again yet.
     NotReopened,
+    /// A file beside the store can't be read or written.
+    Io(io::Error),
     /// The checkpoint is closed or closing.
     Closed,
 }
@@ -30,7 +32,7 @@ impl StoreError {
     /// A damaged row.
     pub(crate) fn corrupt(key: &[u8], reason: DecodeError) -> Self {
         Self::Corrupt {
-            key: key.escape_ascii().to_string(),
+            key: key.to_vec(),
             reason,
         }
     }
@@ -42,11 +44,19 @@ impl From<fjall::Error> for StoreError {
     }
 }
 
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Engine(error) => write!(f, "the embedded store failed: {error}"),
-            Self::Corrupt { key, reason } => write!(f, "the row {key} is damaged: {reason}"),
+            Self::Corrupt { key, reason } => {
+                write!(f, "the row {} is damaged: {reason}", key.escape_ascii())
+            }
             Self::Format { found } => write!(
                 f,
                 "the store has the format {found}, this version reads {}",
@@ -55,6 +65,7 @@ impl fmt::Display for StoreError {
             Self::NotReopened => {
                 f.write_str("the embedded store failed and could not be opened again yet")
             }
+            Self::Io(error) => write!(f, "a file of the store: {error}"),
             Self::Closed => f.write_str("the checkpoint is closed"),
         }
     }
@@ -65,6 +76,7 @@ impl std::error::Error for StoreError {
         match self {
             Self::Engine(error) => Some(error),
             Self::Corrupt { reason, .. } => Some(reason),
+            Self::Io(error) => Some(error),
             Self::Format { .. } | Self::NotReopened | Self::Closed => None,
         }
     }

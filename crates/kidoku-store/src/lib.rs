@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod embedded;
 mod error;
 mod flush;
+mod guard;
 pub mod key;
 pub mod layers;
 pub mod load;
@@ -18,19 +19,21 @@ pub mod overlay;
 #[doc(hidden)]
 pub mod planted;
 mod purge;
+mod rot;
 mod scan;
 #[cfg(test)]
 mod tests;
 pub mod value;
 
 pub use checkpoint::{Batch, Checkpoint, CheckpointOptions, CheckpointStatus, FlushStep, Steps};
-pub use embedded::{Embedded, EmbeddedOptions};
+pub use embedded::{Embedded, EmbeddedOptions, Repair};
 pub use error::StoreError;
 pub use flush::{Flushed, flush};
 pub use layers::Layers;
 pub use memory::Memory;
 pub use overlay::Overlay;
 pub use purge::Purged;
+pub use rot::{Rot, RotReport};
 pub use scan::ScanPage;
 
 use kidoku_core::clock::Clock;
@@ -55,7 +58,8 @@ pub type KeyRow = (Vec<u8>, Row);
 pub struct Applied {
     /// Rows that changed and were written.
     pub written: u64,
-    /// Rows whose stored bytes were damaged; they were replaced by the new ones.
+    /// Rows whose stored bytes were found damaged. What is merged into them is kept beside the mark
+    /// that something is missing, and reading them stays an error.
     pub corrupt: u64,
 }
 
@@ -82,6 +86,16 @@ pub trait Store: Send + Sync {
     /// When that is not certain. What was written since the last success has to be written again,
     /// possibly to a newly opened store.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// Makes everything that was synced independent of the log: from now on neither a lost journal
+    /// of the engine nor one rotten block of its files can take it away. Costs more than
+    /// [`Self::sync`], and need not follow each one.
+    ///
+    /// # Errors
+    /// When that is not certain.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.sync()
+    }
 
     /// One row.
     ///

@@ -1,6 +1,6 @@
 //! A store in memory, for tests and for servers that keep nothing.
 
-use crate::value::{Row, decode_row, encode_row, merge_value};
+use crate::value::{Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged};
 use crate::{Applied, Entry, KeyRow, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,8 +44,8 @@ impl Store for Memory {
         for Entry { key, row } in group {
             let merged = match rows.get(*key) {
                 Some(stored) => merge_value(key, stored, row).unwrap_or_else(|_| {
-                    applied.corrupt += 1;
-                    Some(encode_row(key, row))
+                    applied.corrupt += u64::from(rest_of_damaged(key, stored).is_none());
+                    merge_damaged(key, stored, row)
                 }),
                 None => Some(encode_row(key, row)),
             };

@@ -217,6 +217,38 @@ pub fn merge_value(key: &[u8], stored: &[u8], new: &Row) -> Result<Option<Vec<u8
     Ok((merged != stored).then_some(merged))
 }
 
+/// Mixed into the check of a row of which something is missing: reading it finds it damaged.
+const DAMAGED: [u8; CHECK_BYTES] = [0xd3, 0x5a, 0x96, 0x2c];
+
+fn mark_damaged(bytes: &mut [u8]) {
+    if let Some(check) = bytes.last_chunk_mut::<CHECK_BYTES>() {
+        check
+            .iter_mut()
+            .zip(DAMAGED)
+            .for_each(|(byte, mark)| *byte ^= mark);
+    }
+}
+
+/// What is left of a row that was found damaged: what has been merged into it since. `None` when
+/// nothing has.
+pub(crate) fn rest_of_damaged(key: &[u8], stored: &[u8]) -> Option<Row> {
+    let mut bytes = stored.to_vec();
+    mark_damaged(&mut bytes);
+    decode_row(key, &bytes).ok()
+}
+
+/// Merges a row into stored bytes that are damaged, which they stay: what they said is not known, so
+/// that no number may be made of the new row alone. `None` when nothing changes.
+pub(crate) fn merge_damaged(key: &[u8], stored: &[u8], new: &Row) -> Option<Vec<u8>> {
+    let mut row = new.clone();
+    if let Some(rest) = rest_of_damaged(key, stored) {
+        row.merge(&rest);
+    }
+    let mut merged = encode_row(key, &row);
+    mark_damaged(&mut merged);
+    (merged != stored).then_some(merged)
+}
+
 fn put_roster(row: &RosterRow, out: &mut Vec<u8>) {
     out.push(ROSTER);
     let membership = row.state.and_then(|state| state.membership);

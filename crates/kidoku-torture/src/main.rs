@@ -36,6 +36,11 @@ const TORTURES: &[Torture] = &[
         about: "disks that fail, are full or turn read-only: --calls --rounds --seed",
         run: kidoku_torture::faults::run,
     },
+    Torture {
+        name: "rot",
+        about: "flips single bits of every file of a data directory: --flips --seed --file",
+        run: kidoku_torture::rot::run,
+    },
 ];
 
 fn main() -> ExitCode {

@@ -211,6 +211,12 @@ impl Running {
         self.recovered
     }
 
+    /// What was found rotten at the start, in words; later finds are in `/readyz`.
+    pub fn warnings(&self) -> Vec<String> {
+        let storage = self.storage.as_ref();
+        storage.map_or_else(Vec::new, |storage| storage.rot.found().notes)
+    }
+
     /// The engine, for use inside the process.
     pub fn engine(&self) -> &Engine {
         &self.engine

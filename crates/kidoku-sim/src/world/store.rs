@@ -222,7 +222,7 @@ fn meta_key(name: &str) -> Vec<u8> {
 fn row_of(key: &[u8], bytes: &[u8]) -> Result<Row, StoreError> {
     // What it gives back is what it was given, so this is a fault of the codec.
     decode_row(key, bytes).map_err(|reason| StoreError::Corrupt {
-        key: key.escape_ascii().to_string(),
+        key: key.to_vec(),
         reason,
     })
 }
@@ -241,7 +241,7 @@ impl Store for SimStore {
             let merged = match state.rows.get(*key) {
                 Some(stored) => {
                     merge_value(key, stored, row).map_err(|reason| StoreError::Corrupt {
-                        key: key.escape_ascii().to_string(),
+                        key: key.to_vec(),
                         reason,
                     })?
                 }

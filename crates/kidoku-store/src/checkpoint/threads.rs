@@ -51,6 +51,22 @@ struct Frozen {
     clock: Clock,
 }
 
+/// What was flushed since the store was settled.
+#[derive(Clone, Copy)]
+struct Unsettled {
+    since: Instant,
+    bytes: usize,
+    last_lsn: u64,
+    /// Batches up to there.
+    batches: u64,
+}
+
+/// What the flushing thread does next.
+enum Task {
+    Flush(Frozen),
+    Settle(Unsettled),
+}
+
 /// A flush somebody waits for: of everything up to a batch.
 struct FlushRequest {
     batch: u64,
@@ -75,6 +91,9 @@ struct State {
     /// Batches in the frozen overlay and below.
     batches_frozen: u64,
     batches_flushed: u64,
+    batches_settled: u64,
+    /// What the store has and would lose without the log; `None` = nothing.
+    unsettled: Option<Unsettled>,
     /// Jobs with the batch that each has to see.
     jobs: VecDeque<(u64, Job)>,
     flush_requests: Vec<FlushRequest>,
@@ -204,7 +223,7 @@ impl Shared {
             drop(state);
             return reply(Err(StoreError::Closed));
         }
-        if state.batches_flushed >= state.batches {
+        if state.batches_settled >= state.batches {
             drop(state);
             return reply(Ok(()));
         }
@@ -212,6 +231,8 @@ impl Shared {
         state.flush_requests.push(FlushRequest { batch, reply });
         drop(state);
         self.for_merger.notify_one();
+        // It may be flushed already, and only to be settled.
+        self.for_flusher.notify_one();
     }
 
     pub(super) fn stop(&self, stop: Stop) {
@@ -347,52 +368,94 @@ impl Shared {
     // ---- The flushing thread.
 
     pub(super) fn run_flusher(&self, on_flushed: &OnFlushed) {
-        while let Some(frozen) = self.next_frozen() {
-            match self.flush(frozen) {
-                Ok(last_lsn) => on_flushed(last_lsn),
-                Err(error) => {
-                    self.note_failed(error);
-                    self.pause();
-                }
+        while let Some(task) = self.next_task() {
+            let done = match task {
+                Task::Flush(frozen) => self.flush(frozen),
+                Task::Settle(unsettled) => self.settle(unsettled).map(on_flushed),
+            };
+            if let Err(error) = done {
+                self.note_failed(error);
+                self.pause();
             }
         }
     }
 
-    /// Writes a frozen overlay to the store; the last lsn that is durable there.
-    fn flush(&self, frozen: Frozen) -> Result<u64, StoreError> {
+    /// Writes a frozen overlay to the store.
+    fn flush(&self, frozen: Frozen) -> Result<(), StoreError> {
         let started = Instant::now();
         let flushed = flush(self.layers.store(), &frozen.overlay, frozen.clock)?;
-        let last_lsn = frozen.last_lsn;
         self.layers.drop_frozen();
-        self.note_flushed(last_lsn, flushed, started.elapsed());
+        let bytes = frozen.overlay.bytes();
+        self.note_flushed(frozen.last_lsn, bytes, flushed, started.elapsed());
         // The last reference: a big overlay takes a while to free, so not in a lock.
         drop(frozen);
-        Ok(last_lsn)
+        Ok(())
     }
 
-    fn next_frozen(&self) -> Option<Frozen> {
+    /// Settles what is written; the last lsn of it.
+    fn settle(&self, unsettled: Unsettled) -> Result<u64, StoreError> {
+        self.layers.store().settle()?;
+        self.note_settled(unsettled);
+        Ok(unsettled.last_lsn)
+    }
+
+    fn next_task(&self) -> Option<Task> {
         let mut state = self.state();
         loop {
             if state.stop == Some(Stop::Abort) || state.close_error.is_some() {
                 return None;
             }
-            if state.frozen.is_some() {
-                return state.frozen.clone();
+            let settle_in = self.settle_in(&state);
+            if let Some(unsettled) = state.unsettled
+                && settle_in == Some(Duration::ZERO)
+            {
+                return Some(Task::Settle(unsettled));
+            }
+            if let Some(frozen) = &state.frozen {
+                return Some(Task::Flush(frozen.clone()));
             }
             if state.merger_done {
                 return None;
             }
-            state = wait(&self.for_flusher, state);
+            state = match settle_in {
+                Some(settle_in) => {
+                    let waited = self.for_flusher.wait_timeout(state, settle_in);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => wait(&self.for_flusher, state),
+            };
         }
     }
 
-    fn note_flushed(&self, last_lsn: u64, flushed: Flushed, took: Duration) {
+    /// How long until the store is to be settled; `None` = there is nothing to settle.
+    fn settle_in(&self, state: &State) -> Option<Duration> {
+        let unsettled = state.unsettled?;
+        let done = state.batches_flushed;
+        let asked_for = state
+            .flush_requests
+            .iter()
+            .any(|request| request.batch <= done);
+        let closing = state.merger_done && state.frozen.is_none();
+        if asked_for || closing || unsettled.bytes >= self.options.settle_bytes {
+            return Some(Duration::ZERO);
+        }
+        let age = unsettled.since.elapsed();
+        Some(self.options.settle_interval.saturating_sub(age))
+    }
+
+    fn note_flushed(&self, last_lsn: u64, bytes: usize, flushed: Flushed, took: Duration) {
         let mut state = self.state();
         state.frozen = None;
         state.batches_flushed = state.batches_frozen;
         state.failed_in_a_row = 0;
+        let before = state.unsettled.take();
+        state.unsettled = Some(Unsettled {
+            since: before.map_or_else(Instant::now, |before| before.since),
+            bytes: before.map_or(0, |before| before.bytes) + bytes,
+            last_lsn,
+            batches: state.batches_flushed,
+        });
         let status = &mut state.status;
-        status.flushed_lsn = last_lsn;
         status.flushes += 1;
         status.flush_time += took;
         status.flush_error = None;
@@ -405,11 +468,22 @@ impl Shared {
             status.last_error = flushed.damage;
         }
         self.note_stuck(&state);
-        let done = state.batches_flushed;
-        let requests = take_requests(&mut state, |request| request.batch <= done);
         drop(state);
         self.for_merger.notify_all();
         self.for_callers.notify_all();
+    }
+
+    fn note_settled(&self, settled: Unsettled) {
+        let mut state = self.state();
+        // Only this thread flushes, so nothing has come in between.
+        state.unsettled = None;
+        state.status.flushed_lsn = settled.last_lsn;
+        state.status.flush_error = None;
+        state.failed_in_a_row = 0;
+        state.batches_settled = settled.batches;
+        self.note_stuck(&state);
+        let requests = take_requests(&mut state, |request| request.batch <= settled.batches);
+        drop(state);
         requests
             .into_iter()
             .for_each(|request| (request.reply)(Ok(())));
@@ -557,13 +631,15 @@ impl Shared {
         may
     }
 
-    /// Writes the frozen overlay.
+    /// Writes the frozen overlay and settles it, or what an earlier turn could not settle.
     pub(super) fn flush_step(&self) -> FlushStep {
-        let Some(frozen) = self.state().frozen.clone() else {
-            return FlushStep::Idle;
-        };
-        match self.flush(frozen) {
-            Ok(last_lsn) => FlushStep::Done(last_lsn),
+        let frozen = self.state().frozen.clone();
+        let flushed = frozen.map_or(Ok(()), |frozen| self.flush(frozen));
+        let unsettled = self.state().unsettled;
+        let settled = flushed.and_then(|()| unsettled.map(|some| self.settle(some)).transpose());
+        match settled {
+            Ok(None) => FlushStep::Idle,
+            Ok(Some(last_lsn)) => FlushStep::Done(last_lsn),
             Err(error) => {
                 self.note_failed(error);
                 FlushStep::Failed

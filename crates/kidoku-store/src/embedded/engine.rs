@@ -9,7 +9,9 @@
 
 use super::{BLOCK_BYTES, JOURNAL_BYTES_MAX, MEMTABLE_BYTES};
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
+};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -53,6 +55,19 @@ impl Engine {
         })?;
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default)?;
         Ok(Self { db, rows, meta })
+    }
+
+    /// Has fjall write what it has in memory to tables, and waits for that.
+    pub(super) fn write_tables(&self) -> fjall::Result<()> {
+        for keyspace in [&self.rows, &self.meta] {
+            keyspace.rotate_memtable()?;
+        }
+        while self.rows.tree.sealed_memtable_count() + self.meta.tree.sealed_memtable_count() > 0 {
+            // Fails when it has given up writing.
+            self.db.persist(PersistMode::Buffer)?;
+            sleep(TABLES_PAUSE);
+        }
+        Ok(())
     }
 
     /// Waits until fjall can take a group without waiting itself.

@@ -98,6 +98,8 @@ const NEVER: Duration = Duration::from_secs(3_600);
 /// Flushes only when full or asked, and tries again at once.
 fn options(overlay_bytes_max: usize) -> CheckpointOptions {
     CheckpointOptions {
+        settle_bytes: 0,
+        settle_interval: Duration::ZERO,
         overlay_bytes_max,
         flush_interval: NEVER,
         retry_interval: Duration::from_millis(1),

@@ -304,7 +304,9 @@ conformance! {
     }
 
     named_values_are_replaced(new, cases) {
-        let store = new().store;
+        // The directory goes with it.
+        let fixture = new();
+        let store = &fixture.store;
         assert_eq!(store.meta_get("x").unwrap(), None);
         store.meta_put("x", b"1").unwrap();
         store.meta_put("x", b"2").unwrap();

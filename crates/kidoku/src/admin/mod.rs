@@ -101,9 +101,12 @@ async fn page() -> Response {
 }
 
 async fn readyz(State(state): State<AdminState>) -> Response {
-    let reasons = state.engine.status().await.not_ready;
-    let warnings = state.tls.map(|tls| tls.warnings(auth::now_s()));
-    readiness(reasons, warnings.unwrap_or_default())
+    let status = state.engine.status().await;
+    let mut warnings = state
+        .tls
+        .map_or_else(Vec::new, |tls| tls.warnings(auth::now_s()));
+    warnings.extend(status.rot.notes);
+    readiness(status.not_ready, warnings)
 }
 
 fn readiness(reasons: Vec<String>, warnings: Vec<String>) -> Response {

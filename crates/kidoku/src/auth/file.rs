@@ -76,7 +76,17 @@ pub struct Table {
 #[serde(deny_unknown_fields)]
 struct StoredTable {
     version: u32,
+    /// The SHA-256 of the keys; without it, whoever edited the file by hand has taken it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
     keys: Vec<StoredKey>,
+}
+
+/// A key that a flipped bit gives to another app, or another time to end, still has the form of a
+/// key. So there is a hash over all of them.
+fn check_of(keys: &[StoredKey]) -> Result<String, String> {
+    let text = serde_json::to_string(keys).map_err(|error| error.to_string())?;
+    Ok(Digest::of(&text).to_hex())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,6 +127,15 @@ impl Table {
                 stored.version
             ));
         }
+        if let Some(check) = &stored.check
+            && *check != check_of(&stored.keys)?
+        {
+            return Err(
+                "its keys do not fit its line \"check\": bring back a copy of the file, or, \
+                        if you have changed it yourself, take that line out"
+                    .to_owned(),
+            );
+        }
         let mut table = Self::default();
         for key in stored.keys {
             let record = record_of(key)?;
@@ -134,15 +153,17 @@ impl Table {
     /// When it can not be written.
     pub fn write(&self, dir: &Path, _lock: &Lock) -> Result<(), KeysError> {
         let path = path(dir);
-        let keys = self.by_id.values().map(stored_of).collect();
+        let keys: Vec<StoredKey> = self.by_id.values().map(stored_of).collect();
+        let corrupt = |reason| KeysError::Corrupt {
+            path: path.clone(),
+            reason,
+        };
         let mut text = serde_json::to_vec_pretty(&StoredTable {
             version: VERSION,
+            check: Some(check_of(&keys).map_err(corrupt)?),
             keys,
         })
-        .map_err(|error| KeysError::Corrupt {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| corrupt(error.to_string()))?;
         text.push(b'\n');
         write_private(&path, &text)
     }

@@ -156,6 +156,7 @@ fn a_damaged_file_is_an_error_and_not_an_empty_table() {
         half.as_str(),
         other_version.as_str(),
         &good.replace("chat", "Chat"),
+        &good.replace("chat", "chav"),
     ] {
         fs::write(&path, bad).unwrap();
         assert!(

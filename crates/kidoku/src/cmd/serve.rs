@@ -41,6 +41,9 @@ impl Serve {
         })
         .map_err(|error| start_error(&error))?;
         tell_recovery(running.recovered());
+        for warning in running.warnings() {
+            out::complain(&format!("ROT: {warning}"));
+        }
         let tls = running.tls();
         for warning in tls.map_or_else(Vec::new, |tls| tls.warnings(auth::now_s())) {
             out::complain(&format!("WARNING: {warning}"));

@@ -1,5 +1,6 @@
 //! What the cores need of the log and of the checkpoint behind it.
 
+use super::rot::Found;
 use kidoku_core::effect::Load;
 use kidoku_core::error::Error;
 use kidoku_core::fact::{Fact, Partition};
@@ -65,6 +66,8 @@ pub(crate) struct JournalStatus {
     pub(crate) overlay_bytes: u64,
     /// What is wrong; empty = nothing.
     pub(crate) problems: Vec<String>,
+    /// What was found rotten.
+    pub(crate) rot: Found,
 }
 
 /// The log and the checkpoint behind it; the tests have one of their own.

@@ -14,6 +14,7 @@ pub(crate) mod line;
 pub(crate) mod mailbox;
 pub(crate) mod opaque;
 pub(crate) mod pressure;
+pub mod rot;
 pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod space;
@@ -85,6 +86,8 @@ pub struct Status {
     pub resp_connections: u64,
     /// What RESP has counted.
     pub resp: Arc<RespMetrics>,
+    /// What was found rotten in log and store.
+    pub rot: rot::Found,
 }
 
 impl Engine {
@@ -209,6 +212,7 @@ impl Engine {
             resp_connections: u64::try_from(shared.resp_connections.load(Ordering::Relaxed))
                 .unwrap_or(u64::MAX),
             resp: Arc::clone(&shared.resp_metrics),
+            rot: journal.rot,
         }
     }
 

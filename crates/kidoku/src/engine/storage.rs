@@ -2,6 +2,7 @@
 
 use super::journal::{Journal, JournalStatus, Marker, ScanPage};
 use super::mailbox::Envelope;
+use super::rot::Watcher;
 use super::shared::Shared;
 use crate::config::{Config, Durability};
 use kidoku_core::clock::Clock;
@@ -98,6 +99,8 @@ pub(crate) struct Storage {
     pub(crate) clock: Arc<AtomicU64>,
     /// What recovery found.
     pub(crate) recovery: Recovery,
+    /// What is found rotten.
+    pub(crate) rot: Watcher,
     /// Log and store were empty.
     pub(crate) is_fresh: bool,
 }
@@ -113,10 +116,11 @@ impl Storage {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, StorageError> {
         let store_dir = config.data_dir.join("store");
-        let store = Arc::new(Embedded::open(&store_dir, EmbeddedOptions::default())?);
-        // A process that was killed may have left rows that can be read and are not durable. From now on
-        // answers rest on them.
-        store.sync()?;
+        let store = Arc::new(Embedded::open_settled(
+            &store_dir,
+            EmbeddedOptions::default(),
+        )?);
+        let rot = store.rot();
         let store_is_empty = store.range(&[], &KEY_END, 1)?.is_empty();
         let embedded = Arc::clone(&store);
         let cutter = Arc::new(OnceLock::new());
@@ -126,6 +130,7 @@ impl Storage {
         let stored_clock = checkpoint.stored_clock()?;
         let log_dir = config.data_dir.join("log");
         let (log, recovery) = replay(config, &log_dir, &checkpoint, progress)?;
+        let rot = Watcher::new(&recovery, rot);
         drop(cutter.set(log.cutter()));
         let clock_seen = recovery.clock_max.max(stored_clock.0);
         let clock = Arc::new(AtomicU64::new(clock_seen));
@@ -148,6 +153,7 @@ impl Storage {
             stuck: checkpoint.stuck(),
             checkpoint: Arc::downgrade(&checkpoint),
             store: Arc::downgrade(&embedded),
+            rot: rot.clone(),
         };
         let writer = Writer::start(committer)?;
         let journal: Arc<dyn Journal> = Arc::new(journal);
@@ -158,6 +164,7 @@ impl Storage {
             journal,
             clock,
             recovery,
+            rot,
             is_fresh,
         })
     }
@@ -210,6 +217,14 @@ fn start_checkpoint(
         overlay_bytes_max: config.checkpoint.overlay_bytes,
         flush_interval: Duration::from_millis(config.checkpoint.interval_ms),
         ..CheckpointOptions::default()
+    };
+    let options = match config.durability {
+        Durability::Sync => options,
+        // The log may lose its end with the machine, so it can not stand in for the store for long.
+        Durability::Memory => CheckpointOptions {
+            settle_interval: Duration::ZERO,
+            ..options
+        },
     };
     let on_flushed = move |lsn: u64| {
         if let Some(cutter) = cutter.get() {
@@ -372,6 +387,7 @@ struct LogJournal {
     stuck: Arc<AtomicBool>,
     checkpoint: Weak<Checkpoint>,
     store: Weak<Embedded>,
+    rot: Watcher,
 }
 
 impl Journal for LogJournal {
@@ -418,6 +434,7 @@ impl Journal for LogJournal {
             store_reopened: self.store.upgrade().map_or(0, |store| store.reopened()),
             overlay_bytes: u64::try_from(checkpoint.overlay_bytes).unwrap_or(u64::MAX),
             problems: problem.into_iter().collect(),
+            rot: self.rot.found(),
         }
     }
 }

@@ -162,6 +162,8 @@ impl Snapshot {
             Metric::DiskFree => one(status.disk_free_bytes),
             Metric::DiskFreeMin => one(status.disk_free_bytes_min),
             Metric::OverlayBytes => one(status.overlay_bytes),
+            Metric::RotRepaired => one(status.rot.repaired),
+            Metric::RotLost => one(status.rot.lost),
             Metric::RespConnections => one(status.resp_connections),
             Metric::RespWithoutKey => one(status.resp.without_key()),
             Metric::RespDropped => resp_dropped(&status.resp),
@@ -182,13 +184,7 @@ impl Snapshot {
                     .map(|(code, count)| labelled(vec![("code", code)], count))
                     .collect()
             }
-            Metric::EventLines => {
-                let (applied, failed) = http.lines();
-                vec![
-                    labelled(vec![("outcome", "applied")], applied),
-                    labelled(vec![("outcome", "failed")], failed),
-                ]
-            }
+            Metric::EventLines => event_lines(http),
         }
     }
 }
@@ -198,6 +194,14 @@ fn resp_dropped(resp: &RespMetrics) -> Vec<Sample<'_>> {
     counted
         .map(|(reason, count)| labelled(vec![("reason", reason.word())], count))
         .collect()
+}
+
+fn event_lines(http: &HttpMetrics) -> Vec<Sample<'_>> {
+    let (applied, failed) = http.lines();
+    vec![
+        labelled(vec![("outcome", "applied")], applied),
+        labelled(vec![("outcome", "failed")], failed),
+    ]
 }
 
 fn http_requests(http: &HttpMetrics) -> Vec<Sample<'_>> {

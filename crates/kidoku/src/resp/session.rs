@@ -251,6 +251,8 @@ impl Connection {
             ("flushed_lsn", journal.flushed_lsn.to_string()),
             ("overlay_bytes", journal.overlay_bytes.to_string()),
             ("mailbox_length", waiting.to_string()),
+            ("rot_repaired", journal.rot.repaired.to_string()),
+            ("rot_lost", journal.rot.lost.to_string()),
         ];
         let text = info::text(
             &facts,

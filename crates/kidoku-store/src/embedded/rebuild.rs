@@ -1,0 +1,263 @@
+//! Builds a store again from what can be read of one that does not open.
+//!
+//! Goes through the tables one by one and merges every row of every one: rows only ever merge, so
+//! neither the order of the tables nor which of them counted matters. What stands in blocks that
+//! can not be read is not known, so the stretch of keys between their neighbours is remembered, and
+//! reading in it is an error until somebody accepts the loss. The old files stay.
+
+use super::{Embedded, EmbeddedOptions, Journal, Lost};
+use crate::key::{self, KeyRange};
+use crate::value::{Row, decode_row, merge_damaged, rest_of_damaged};
+use crate::{Entry, Store, StoreError};
+use lsm_tree::{Cache, Checksum, InternalValue, Table, ValueType};
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Rows merged at a time.
+const GROUP_ROWS: usize = 4_096;
+
+/// Bytes of the cache that the engine wants for reading a table.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The keyspace of named values has none that is a row; these are the ones that are there.
+const CLOCK: &[u8] = b"clock";
+
+/// What was read of the old store.
+#[derive(Debug, Default)]
+struct Read {
+    rows: u64,
+    lost: Vec<KeyRange>,
+    clock: u64,
+}
+
+/// Sets the store in `path` aside and builds a new one from it.
+///
+/// # Errors
+/// When files can not be moved, or the new store can not be made or written.
+pub(super) fn rebuild(
+    path: &Path,
+    options: EmbeddedOptions,
+    guards: &Path,
+    notes: &[String],
+) -> Result<Embedded, StoreError> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = seconds.map_or(0, |since| since.as_secs());
+    let aside = PathBuf::from(format!("{}.damaged-{seconds}", path.display()));
+    let aside_guards = PathBuf::from(format!("{}.guards", aside.display()));
+    fs::rename(path, &aside)?;
+    if guards.exists() {
+        fs::rename(guards, aside_guards)?;
+    }
+    let store = Embedded::open_with(path, options, Journal::Read)?;
+    let rot = store.rot();
+    for note in notes {
+        rot.note(|_| {}, note.clone());
+    }
+    let mut read = Read::default();
+    for table in tables(&aside)? {
+        read_table(&table, &store, &mut read)?;
+    }
+    if read.clock > 0 {
+        store.meta_put("clock", &read.clock.to_be_bytes())?;
+    }
+    store.add_lost(&read.lost)?;
+    store.sync()?;
+    store.settle()?;
+    let text = format!(
+        "the store did not open and was built again from {} rows that could be read and the log; {} \
+         stretches of it could not be read: their owners get errors until they are accepted as lost; \
+         the old files are in {}",
+        read.rows,
+        read.lost.len(),
+        aside.display()
+    );
+    let lost = u64::try_from(read.lost.len()).unwrap_or(u64::MAX);
+    rot.note(
+        |report| {
+            report.rebuilt += 1;
+            report.blocks_lost += lost;
+        },
+        text,
+    );
+    Ok(store)
+}
+
+/// The tables of all keyspaces but the engine's own.
+fn tables(store: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for keyspace in ["1", "2"] {
+        let dir = store.join("keyspaces").join(keyspace).join("tables");
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            found.push(entry?.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a table into the new store. Of one whose own index can not be read, no key is known.
+fn read_table(path: &Path, store: &Embedded, read: &mut Read) -> Result<(), StoreError> {
+    let cache = Arc::new(Cache::with_capacity_bytes(CACHE_BYTES));
+    let table = Table::recover(
+        path.to_path_buf(),
+        Checksum::from_raw(0),
+        0,
+        0,
+        cache,
+        None,
+        false,
+        false,
+    );
+    let scan = table.and_then(|table| Ok((table.scan()?, table)));
+    let Ok((scan, table)) = scan else {
+        read.lost.push((Vec::new(), vec![u8::MAX]));
+        return Ok(());
+    };
+    let max = table.metadata.key_range.max().to_vec();
+    let mut last = Vec::new();
+    // The first key that may be missing when the next block is bad.
+    let mut next = table.metadata.key_range.min().to_vec();
+    let mut bad_from: Option<Vec<u8>> = None;
+    let mut group = Vec::new();
+    for item in scan {
+        match item {
+            Ok(item) => {
+                let at = item.key.user_key.to_vec();
+                if let Some(from) = bad_from.take() {
+                    read.lost.push((from, at.clone()));
+                }
+                next.clone_from(&at);
+                next.push(0);
+                last = at;
+                take(&item, store, read, &mut group)?;
+            }
+            // Behind a block whose header is rotten too, nothing is found any more; behind the last
+            // one the reader only believes that there is more.
+            Err(_) if bad_from.is_some() || last == max => break,
+            Err(_) => bad_from = Some(next.clone()),
+        }
+        if group.len() >= GROUP_ROWS {
+            apply(store, &mut group)?;
+        }
+    }
+    if let Some(from) = bad_from {
+        let mut end = max;
+        end.push(0);
+        read.lost.push((from, end));
+    }
+    apply(store, &mut group)
+}
+
+/// Adds a row to the group. A damaged one is lost by itself.
+fn take(
+    item: &InternalValue,
+    store: &Embedded,
+    read: &mut Read,
+    group: &mut Vec<(Vec<u8>, Row)>,
+) -> Result<(), StoreError> {
+    let (at, bytes) = (&item.key.user_key, &item.value);
+    if item.key.value_type != ValueType::Value {
+        return Ok(());
+    }
+    if **at == *CLOCK {
+        if let Ok(clock) = <[u8; 8]>::try_from(&**bytes) {
+            read.clock = read.clock.max(u64::from_be_bytes(clock));
+        }
+        return Ok(());
+    }
+    if key::parse(at).is_err() {
+        return Ok(());
+    }
+    read.rows += 1;
+    match decode_row(at, bytes) {
+        Ok(row) => group.push((at.to_vec(), row)),
+        Err(_) => match rest_of_damaged(at, bytes) {
+            Some(rest) => {
+                if let Some(marked) = merge_damaged(at, &[], &rest) {
+                    store.put_raw(at, &marked)?;
+                }
+            }
+            None => {
+                let mut end = at.to_vec();
+                end.push(0);
+                read.lost.push((at.to_vec(), end));
+            }
+        },
+    }
+    Ok(())
+}
+
+fn apply(store: &Embedded, group: &mut Vec<(Vec<u8>, Row)>) -> Result<(), StoreError> {
+    // One after another, as the same key may be there twice and a batch reads before it writes.
+    group.sort_by(|one, other| one.0.cmp(&other.0));
+    let entries: Vec<Entry<'_>> = group
+        .iter()
+        .map(|(key, row)| Entry {
+            key,
+            row: Cow::Borrowed(row),
+        })
+        .collect();
+    for run in runs(&entries) {
+        store.apply(run)?;
+    }
+    group.clear();
+    Ok(())
+}
+
+/// Cuts where a key comes again.
+fn runs<'e, 'r>(entries: &'e [Entry<'r>]) -> Vec<&'e [Entry<'r>]> {
+    let mut runs = Vec::new();
+    let mut from = 0;
+    for at in 1..=entries.len() {
+        let again = match (entries.get(at - 1), entries.get(at)) {
+            (Some(one), Some(next)) => one.key == next.key,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        if again {
+            runs.extend(entries.get(from..at));
+            from = at;
+        }
+    }
+    runs
+}
+
+/// The named value with the stretches of keys that are lost.
+pub(super) const LOST: &str = "lost";
+
+/// Reads it.
+pub(super) fn decode_lost(bytes: &[u8]) -> Lost {
+    let mut lost = Lost::new();
+    let mut rest = bytes;
+    while let (Some(from), Some(end)) = (take_key(&mut rest), take_key(&mut rest)) {
+        lost.push((from, end));
+    }
+    lost
+}
+
+fn take_key(rest: &mut &[u8]) -> Option<Vec<u8>> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (key, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(key.to_vec())
+}
+
+/// Its bytes.
+pub(super) fn encode_lost(lost: &[KeyRange]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for key in lost.iter().flat_map(|(from, end)| [from, end]) {
+        let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(key);
+    }
+    out
+}

@@ -1,0 +1,4 @@
+//! The embedded store alone.
+
+mod reopen;
+mod rot;

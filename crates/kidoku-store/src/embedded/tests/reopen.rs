@@ -1,0 +1,80 @@
+//! Going on after a failed write.
+
+use super::super::{Embedded, EmbeddedOptions, Store};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("kidoku-embedded-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn journals(path: &std::path::Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".jnl"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn after_a_failed_write_the_store_opens_itself_with_a_journal_of_its_own() {
+    let dir = Dir::new();
+    let path = dir.0.join("store");
+    let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
+    store.meta_put("before", b"1").unwrap();
+    store.sync().unwrap();
+    let old = journals(&path);
+    store.has_failed.store(true, Ordering::Release);
+    assert_eq!(store.meta_get("before").unwrap().unwrap(), b"1");
+    assert_eq!(store.reopened(), 0, "reading opens nothing");
+    for round in 1..4_u8 {
+        store.has_failed.store(true, Ordering::Release);
+        store.meta_put("after", &[round]).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.reopened(), u64::from(round));
+        assert_eq!(store.meta_get("before").unwrap().unwrap(), b"1");
+    }
+    let new = journals(&path);
+    assert!(new.last() > old.last(), "{new:?} after {old:?}");
+    drop(store);
+    let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
+    assert_eq!(store.meta_get("before").unwrap().unwrap(), b"1");
+    assert_eq!(store.meta_get("after").unwrap().unwrap(), [3]);
+}
+
+#[test]
+fn while_the_disk_takes_nothing_the_store_can_still_be_read() {
+    let dir = Dir::new();
+    let path = dir.0.join("store");
+    let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
+    store.meta_put("name", b"1").unwrap();
+    store.sync().unwrap();
+    store.has_failed.store(true, Ordering::Release);
+    // A directory of the probe's name stands for a disk that takes no file.
+    let obstacle = path.join("probe.tmp");
+    fs::create_dir(&obstacle).unwrap();
+    store.meta_put("name", b"2").unwrap_err();
+    assert_eq!(store.meta_get("name").unwrap().unwrap(), b"1");
+    fs::remove_dir(&obstacle).unwrap();
+    store.meta_put("name", b"3").unwrap();
+    assert_eq!(store.meta_get("name").unwrap().unwrap(), b"3");
+}

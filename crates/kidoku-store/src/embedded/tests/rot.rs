@@ -1,0 +1,285 @@
+//! Rot in the files of a store.
+
+use super::super::*;
+use crate::key::{self, erasure_key};
+use crate::{KeyRow, Overlay};
+use kidoku_core::clock::Clock;
+use kidoku_core::fact::{Fact, Partition};
+use kidoku_core::id::{App, UserKey};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+const USERS: u64 = 4_000;
+
+/// A directory that goes with its value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("kidoku-rot-{}-{name}", std::process::id()));
+        drop(fs::remove_dir_all(&dir));
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn store(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    /// A copy of another one.
+    fn copy_of(&self, other: &Self) {
+        drop(fs::remove_dir_all(&self.0));
+        copy(&other.0, &self.0);
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut dirs = vec![self.0.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if fs::metadata(&path).unwrap().len() > 0 {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn table(&self) -> PathBuf {
+        let mut tables = self.files();
+        tables.retain(|path| path.to_string_lossy().contains("/keyspaces/1/tables/"));
+        tables.sort_by_key(|path| fs::metadata(path).unwrap().len());
+        tables.pop().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn user(number: u64) -> UserKey {
+    UserKey::new(&App::default_app(), &format!("user-{number:05}")).unwrap()
+}
+
+fn user_erasure(number: u64) -> Vec<u8> {
+    erasure_key(&Partition::User(user(number)))
+}
+
+fn overlay(numbers: impl Iterator<Item = u64>, clock: u64) -> Overlay {
+    let mut overlay = Overlay::default();
+    for number in numbers {
+        // Spread, so that a block does not shrink to nothing.
+        let clock = Clock((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8 | clock);
+        let user = user(number);
+        overlay.merge(&Fact::UserErased { user, clock });
+    }
+    overlay
+}
+
+fn fill(store: &Embedded, overlay: &Overlay) {
+    let group: Vec<Entry<'_>> = overlay.range(&[], &[u8::MAX]).collect();
+    store.apply(&group).unwrap();
+    store.sync().unwrap();
+}
+
+fn open(scratch: &Scratch) -> Embedded {
+    Embedded::open_settled(&scratch.store(), EmbeddedOptions::default()).unwrap()
+}
+
+fn sound() -> (Scratch, Vec<KeyRow>) {
+    let name = format!("sound-{:?}", std::thread::current().id());
+    let scratch = Scratch::new(&name);
+    let store = open(&scratch);
+    fill(&store, &overlay(0..USERS, 1));
+    store.settle().unwrap();
+    let rows = store.range(&[], &[u8::MAX], usize::MAX).unwrap();
+    assert_eq!(rows.len(), usize::try_from(USERS).unwrap());
+    drop(store);
+    (scratch, rows)
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    byte[0] ^= 4;
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(&byte, at).unwrap();
+    // Rot leaves no trace in the times.
+    file.set_modified(modified).unwrap();
+}
+
+#[test]
+fn one_rotten_bit_of_any_file_costs_nothing_and_is_told() {
+    let (sound, rows) = sound();
+    let rotten = Scratch::new("rotten");
+    for file in sound.files() {
+        let name = file.strip_prefix(&sound.0).unwrap();
+        let length = fs::metadata(&file).unwrap().len();
+        let is_scratch = name.extension().is_some_and(|ending| ending == "jnl");
+        for at in [0, length / 2, length - 1] {
+            rotten.copy_of(&sound);
+            flip(&rotten.0.join(name), at);
+            let store = open(&rotten);
+            let found = store.range(&[], &[u8::MAX], usize::MAX).unwrap();
+            assert!(found == rows, "{name:?} at {at}");
+            store.keeper.guards().look_on(1_000).unwrap();
+            let report = store.rot().report();
+            assert_eq!(
+                report.is_empty(),
+                is_scratch,
+                "{name:?} at {at}: {report:?}"
+            );
+            assert_eq!(
+                (report.blocks_lost, report.rebuilt),
+                (0, 0),
+                "{name:?} at {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_block_that_rots_while_the_store_is_open_is_given_back_to_the_reader() {
+    let (scratch, rows) = sound();
+    let store = open(&scratch);
+    flip(&scratch.table(), 2_000);
+    assert!(store.range(&[], &[u8::MAX], usize::MAX).unwrap() == rows);
+    assert_eq!(store.rot().report().blocks_mended, 1);
+}
+
+#[test]
+fn what_is_not_settled_is_not_there_after_a_start_and_what_is_written_later_wins() {
+    let (scratch, rows) = sound();
+    let store = open(&scratch);
+    fill(&store, &overlay(USERS..USERS + 10, 1));
+    drop(store);
+    let store = open(&scratch);
+    assert_eq!(store.range(&[], &[u8::MAX], usize::MAX).unwrap(), rows);
+    // A row that is written again must be read back: its number comes after those of the tables.
+    fill(&store, &overlay(0..1, u64::MAX >> 8));
+    let row = store.get(&user_erasure(0)).unwrap().unwrap();
+    assert_eq!(row.incarnation(), Clock(u64::MAX >> 8));
+    store.settle().unwrap();
+    drop(store);
+    let store = open(&scratch);
+    let row = store.get(&user_erasure(0)).unwrap().unwrap();
+    assert_eq!(row.incarnation(), Clock(u64::MAX >> 8));
+}
+
+#[test]
+fn a_damaged_row_is_an_error_for_its_owner_alone_until_it_is_accepted() {
+    let (scratch, _) = sound();
+    let store = open(&scratch);
+    store
+        .put_raw(&user_erasure(7), b"nothing that was written")
+        .unwrap();
+    for number in 0..20 {
+        let found = store.get(&user_erasure(number));
+        assert_eq!(found.is_err(), number == 7, "{number}: {found:?}");
+    }
+    // What is merged in is kept and does not make it readable.
+    fill(&store, &overlay(7..8, 1));
+    assert!(store.get(&user_erasure(7)).is_err());
+    store.settle().unwrap();
+    drop(store);
+    let store = open(&scratch);
+    let survey = store.survey().unwrap();
+    assert_eq!(
+        (survey.rows, survey.damaged, survey.stretches),
+        (USERS, 1, 0)
+    );
+    assert!(survey.listed[0].contains("user-00007"), "{survey:?}");
+    assert!(
+        store.get(&user_erasure(7)).is_err(),
+        "a survey changes nothing"
+    );
+    assert!(store.rot().report().notes[0].contains("user-00007"));
+    assert_eq!(store.accept_loss().unwrap().damaged, 1);
+    assert!(store.get(&user_erasure(7)).unwrap().is_some());
+    assert_eq!(store.survey().unwrap().damaged, 0);
+}
+
+#[test]
+fn a_store_that_does_not_open_is_built_again_from_what_can_be_read() {
+    let (scratch, rows) = sound();
+    let table = scratch.table();
+    // Two blocks of one stripe: more than a guard gives back.
+    flip(&table, 10_000);
+    flip(&table, 20_000);
+    let keyspace = table.parent().unwrap().parent().unwrap();
+    fs::write(keyspace.join("current"), b"nonsense").unwrap();
+    fs::remove_dir_all(scratch.0.join("store.guards")).unwrap();
+    fs::create_dir(scratch.0.join("store.guards")).unwrap();
+    let store = open(&scratch);
+    let report = store.rot().report();
+    assert_eq!(report.rebuilt, 1, "{report:?}");
+    let mut errors = 0;
+    for (key, row) in &rows {
+        match store.get(key) {
+            Ok(found) => assert_eq!(found.as_ref(), Some(row)),
+            Err(_) => errors += 1,
+        }
+    }
+    assert!(errors > 0 && errors < 1_500, "{errors} of {}", rows.len());
+    assert!(store.get(&user_erasure(USERS)).unwrap().is_none());
+    let aside: Vec<_> = fs::read_dir(&scratch.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("store.damaged-"))
+        .collect();
+    assert_eq!(aside.len(), 2, "store and guards: {aside:?}");
+    drop(store);
+    // It is still known at the next start, and gone once it is accepted.
+    let store = open(&scratch);
+    assert!(store.rot().report().rows_damaged > 0);
+    assert!(store.range(&[], &[u8::MAX], 10_000).is_err());
+    assert_eq!(store.accept_loss().unwrap().stretches, 2);
+    let left = store.range(&[], &[u8::MAX], 10_000).unwrap().len();
+    assert_eq!(left, rows.len() - errors);
+    drop(store);
+    assert!(open(&scratch).rot().report().is_empty());
+}
+
+#[test]
+fn a_keyspace_that_the_engine_would_remove_is_never_shown_to_it() {
+    let (scratch, rows) = sound();
+    for lost in ["store/version", "store/keyspaces/1/current"] {
+        let copied = Scratch::new("parts");
+        copied.copy_of(&scratch);
+        fs::remove_file(copied.0.join(lost)).unwrap();
+        let store = open(&copied);
+        assert_eq!(store.rot().report().rebuilt, 1, "{lost}");
+        assert_eq!(
+            store.range(&[], &[u8::MAX], usize::MAX).unwrap(),
+            rows,
+            "{lost}"
+        );
+    }
+    let (_, end) = key::partition_range(&Partition::User(user(3)));
+    assert!(end > user_erasure(3));
+}

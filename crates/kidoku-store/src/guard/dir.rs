@@ -1,0 +1,516 @@
+//! The guards of all files of a store, in a directory beside it.
+
+use super::{Guard, wide};
+use crate::rot::Rot;
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Ends the name of a guard's file.
+const GUARD: &str = ".guard";
+
+/// In the guards' directory from before the engine opens the store until its files are guarded as
+/// they are then.
+const OPENING: &str = "opening";
+
+/// The engine's file that says which version file counts.
+const CURRENT: &str = "current";
+
+/// The engine's folder of keyspaces, each in a folder of its own.
+const KEYSPACES: &str = "keyspaces";
+
+/// The engine's file that says which version it is of, and what it says.
+const VERSION: &str = "version";
+const VERSION_BYTES: [u8; 4] = *b"FJL\x03";
+
+/// Bytes of the file that names the version: the version's number and the hash of its file.
+const CURRENT_BYTES: usize = 24;
+
+/// What the engine's archives, which tables and versions are, end with, and how far before the end
+/// it begins.
+const ARCHIVE_MAGIC: &[u8; 4] = b"SFA!";
+const ARCHIVE_END_BYTES: u64 = 38;
+
+/// How much of each file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The first and the last 256 KiB: what the engine believes without asking. What lies between
+    /// are blocks with checksums that it checks whenever it reads.
+    Ends,
+    /// Everything.
+    All,
+}
+
+/// Tells a file from another of the same name. Rot leaves all of it as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    bytes: u64,
+    modified: (i64, i64),
+    inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// How far the slow look at everything has come.
+#[derive(Debug, Default)]
+struct Walk {
+    files: Vec<String>,
+    stripe: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    store: PathBuf,
+    dir: PathBuf,
+    rot: Rot,
+    /// Files whose guards are as they should be.
+    known: Mutex<HashMap<String, Identity>>,
+    walk: Mutex<Walk>,
+}
+
+/// A missing file is no error: the engine removes files at any time.
+fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics half-way through a change, so a poisoned lock is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Guards {
+    /// Those of the store in a directory.
+    pub(crate) fn of(store: &Path, rot: Rot) -> Self {
+        let mut dir = store.as_os_str().to_owned();
+        dir.push(".guards");
+        Self {
+            store: store.to_path_buf(),
+            dir: PathBuf::from(dir),
+            rot,
+            known: Mutex::default(),
+            walk: Mutex::default(),
+        }
+    }
+
+    /// Where they lie.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn guard_path(&self, file: &str) -> PathBuf {
+        self.dir.join(file.replace('/', "~") + GUARD)
+    }
+
+    /// The files of the store that are guarded, by their paths inside it. Journals are not: what is
+    /// in them is in the log too.
+    fn files(&self) -> io::Result<Vec<String>> {
+        let mut files = Vec::new();
+        let mut dirs = vec![String::new()];
+        while let Some(dir) = dirs.pop() {
+            let Some(entries) = if_there(fs::read_dir(self.store.join(&dir)))? else {
+                continue;
+            };
+            for entry in entries {
+                let entry = entry?;
+                // The engine's names are plain ASCII.
+                let Ok(name) = entry.file_name().into_string() else {
+                    continue;
+                };
+                let path = if dir.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{dir}/{name}")
+                };
+                let Some(kind) = if_there(entry.file_type())? else {
+                    continue;
+                };
+                if kind.is_dir() {
+                    dirs.push(path);
+                } else if !is_unguarded(&name) {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    fn open(&self, file: &str) -> io::Result<Option<File>> {
+        let mut options = OpenOptions::new();
+        if_there(options.read(true).write(true).open(self.store.join(file)))
+    }
+
+    /// The guard of a file. A rotten one is removed, so that it is made again.
+    fn guard(&self, file: &str) -> io::Result<Option<Guard>> {
+        let path = self.guard_path(file);
+        let Some(bytes) = if_there(fs::read(&path))? else {
+            return Ok(None);
+        };
+        let guard = Guard::decode(&bytes);
+        if guard.is_none() {
+            self.drop_bad_guard(file)?;
+        }
+        Ok(guard)
+    }
+
+    fn drop_bad_guard(&self, file: &str) -> io::Result<()> {
+        if_there(fs::remove_file(self.guard_path(file)))?;
+        lock(&self.known).remove(file);
+        self.rot.note(
+            |report| report.guards_remade += 1,
+            format!("the guard of store/{file} was rotten; the file is sound and gets a new one"),
+        );
+        Ok(())
+    }
+
+    /// Before the engine opens the store: looks at its files, and gives back what is rotten. False =
+    /// what is left must not be shown to the engine, which believes it and may remove the rest.
+    ///
+    /// # Errors
+    /// When a file can not be read or written.
+    pub(crate) fn before_open(&self, look: Look) -> io::Result<bool> {
+        fs::create_dir_all(&self.dir)?;
+        let opening = self.dir.join(OPENING);
+        if opening.exists() {
+            // The last opening was broken off. The engine may have given the name of a file that it
+            // removed to another one, which must not be changed back.
+            self.drop_older_guards()?;
+        }
+        let (versions, others): (Vec<String>, Vec<String>) = self
+            .files()?
+            .into_iter()
+            .partition(|file| !file.ends_with(CURRENT));
+        for file in &versions {
+            self.look_at(file, look)?;
+        }
+        let mut sound = self.has_its_parts(&others)?;
+        for file in &others {
+            sound &= self.look_at_current(file)?;
+        }
+        File::create(opening)?.sync_all()?;
+        File::open(&self.dir)?.sync_all()?;
+        Ok(sound)
+    }
+
+    /// The engine takes a store without its version file for a new one, and removes a keyspace
+    /// that has no current version.
+    fn has_its_parts(&self, currents: &[String]) -> io::Result<bool> {
+        let Some(entries) = if_there(fs::read_dir(self.store.join(KEYSPACES)))? else {
+            return Ok(true);
+        };
+        let mut keyspaces = 0;
+        for entry in entries {
+            keyspaces += usize::from(entry?.file_type()?.is_dir());
+        }
+        let begun = if_there(fs::read(self.store.join(VERSION)))?;
+        Ok(keyspaces == currents.len() && begun.is_some_and(|bytes| bytes == VERSION_BYTES))
+    }
+
+    /// After the engine has opened the store.
+    ///
+    /// # Errors
+    /// When a file can not be read or written.
+    pub(crate) fn after_open(&self) -> io::Result<()> {
+        self.renew()?;
+        if_there(fs::remove_file(self.dir.join(OPENING)))?;
+        Ok(())
+    }
+
+    fn drop_older_guards(&self) -> io::Result<()> {
+        for file in self.files()? {
+            let Some(guard) = if_there(fs::metadata(self.guard_path(&file)))? else {
+                continue;
+            };
+            let Some(guarded) = if_there(fs::metadata(self.store.join(&file)))? else {
+                continue;
+            };
+            if guarded.modified()? > guard.modified()? {
+                if_there(fs::remove_file(self.guard_path(&file)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at every file whose guard is sound, and gives back what is rotten. Tells how many
+    /// blocks that was.
+    ///
+    /// # Errors
+    /// When a file can not be read or written.
+    pub(crate) fn mend_all(&self) -> io::Result<u64> {
+        let mut mended = 0;
+        for file in self.files()? {
+            if !file.ends_with(CURRENT) && self.is_known(&file)? {
+                mended += self.look_at(&file, Look::All)?;
+            }
+        }
+        Ok(mended)
+    }
+
+    fn is_known(&self, file: &str) -> io::Result<bool> {
+        let metadata = if_there(fs::metadata(self.store.join(file)))?;
+        let known = lock(&self.known).get(file).copied();
+        Ok(known.is_some() && known == metadata.as_ref().map(Identity::of))
+    }
+
+    /// Tells how many blocks it gave back.
+    fn look_at(&self, file: &str, look: Look) -> io::Result<u64> {
+        let (Some(guard), Some(opened)) = (self.guard(file)?, self.open(file)?) else {
+            return Ok(0);
+        };
+        let metadata = opened.metadata()?;
+        if metadata.len() > guard.file_bytes() {
+            // Of an earlier file of this name: they only grow while they are written.
+            if_there(fs::remove_file(self.guard_path(file)))?;
+            return Ok(0);
+        }
+        let last = guard.stripes().saturating_sub(1);
+        let mut mended = 0;
+        for stripe in 0..guard.stripes() {
+            if look == Look::All || stripe == 0 || stripe == last {
+                mended += self.mend_stripe(file, &opened, &guard, stripe)?;
+            }
+        }
+        if self.guard_path(file).exists() {
+            let identity = Identity::of(&opened.metadata()?);
+            lock(&self.known).insert(file.to_owned(), identity);
+        }
+        Ok(mended)
+    }
+
+    fn mend_stripe(
+        &self,
+        file: &str,
+        opened: &File,
+        guard: &Guard,
+        stripe: usize,
+    ) -> io::Result<u64> {
+        let mended = guard.mend_stripe(opened, stripe)?;
+        if mended.blocks > 0 {
+            self.rot.note(
+                |report| report.blocks_mended += mended.blocks,
+                format!(
+                    "store/{file} had a rotten block (stripe {stripe}), which was given back; \
+                     nothing is lost"
+                ),
+            );
+        }
+        if mended.lost > 0 {
+            self.rot.note_once(
+                |report| report.blocks_lost += mended.lost,
+                format!(
+                    "store/{file} has {} rotten blocks in stripe {stripe}, too many to give back",
+                    mended.lost
+                ),
+            );
+        }
+        if mended.guard_is_bad {
+            self.drop_bad_guard(file)?;
+        }
+        Ok(mended.blocks)
+    }
+
+    /// Whether this is what the engine writes to name a version file that is as it was written.
+    fn names_version(&self, current: &str, bytes: &[u8]) -> bool {
+        let Some((named, [0])) = bytes.split_first_chunk::<CURRENT_BYTES>() else {
+            return false;
+        };
+        let (number, sum) = named.split_at(8);
+        let Ok(number) = <[u8; 8]>::try_from(number) else {
+            return false;
+        };
+        let version = current.trim_end_matches(CURRENT).to_owned()
+            + &format!("v{}", u64::from_le_bytes(number));
+        let content = fs::read(self.store.join(version));
+        content.is_ok_and(|content| xxh3_128(&content).to_le_bytes() == sum)
+    }
+
+    /// The file that names the version is the only one that changes, so its guard may be that of an
+    /// earlier one: it is believed only when the file itself is not.
+    fn look_at_current(&self, file: &str) -> io::Result<bool> {
+        let (guard, Some(opened)) = (self.guard(file)?, self.open(file)?) else {
+            return Ok(false);
+        };
+        let before = fs::read(self.store.join(file))?;
+        if self.names_version(file, &before) {
+            let now = Guard::of(&opened)?;
+            match guard {
+                Some(guard) if guard.is_of_same(&now) && guard != now => {
+                    self.drop_bad_guard(file)?;
+                }
+                Some(guard) if guard == now => {
+                    let identity = Identity::of(&opened.metadata()?);
+                    lock(&self.known).insert(file.to_owned(), identity);
+                }
+                // That of an earlier version.
+                Some(_) | None => {}
+            }
+            return Ok(true);
+        }
+        let restored = match guard {
+            Some(guard) => guard.mend_stripe(&opened, 0)?.blocks > 0,
+            None => false,
+        };
+        let after = fs::read(self.store.join(file))?;
+        if restored && self.names_version(file, &after) {
+            self.rot.note(
+                |report| report.blocks_mended += 1,
+                format!("store/{file} had a rotten block, which was given back; nothing is lost"),
+            );
+            return Ok(true);
+        }
+        if restored {
+            opened.set_len(wide(before.len()))?;
+            opened.write_all_at(&before, 0)?;
+            opened.sync_all()?;
+        }
+        self.rot.note(
+            |report| report.blocks_lost += 1,
+            format!("store/{file} does not name a sound version of the store"),
+        );
+        Ok(false)
+    }
+
+    /// Makes the guards of files that are new, and removes those of files that are gone.
+    ///
+    /// # Errors
+    /// When a file can not be read or written.
+    pub(crate) fn renew(&self) -> io::Result<()> {
+        let files = self.files()?;
+        let mut changed = false;
+        for file in &files {
+            if !self.is_known(file)? {
+                changed |= self.make(file)?;
+            }
+        }
+        let wanted: Vec<PathBuf> = files.iter().map(|file| self.guard_path(file)).collect();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let is_guard = path.to_string_lossy().ends_with(GUARD);
+            if is_guard && !wanted.contains(&path) {
+                if_there(fs::remove_file(&path))?;
+                changed = true;
+            }
+        }
+        lock(&self.known).retain(|file, _| files.binary_search(file).is_ok());
+        if changed {
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// False when the file is gone or still being written.
+    fn make(&self, file: &str) -> io::Result<bool> {
+        let Some(opened) = self.open(file)? else {
+            return Ok(false);
+        };
+        if !is_whole(file, &opened)? {
+            return Ok(false);
+        }
+        let identity = Identity::of(&opened.metadata()?);
+        let guard = Guard::of(&opened)?;
+        let now = if_there(fs::metadata(self.store.join(file)))?;
+        if now.as_ref().map(Identity::of) != Some(identity) || guard.file_bytes() != identity.bytes
+        {
+            // It was replaced meanwhile; the next time gets it.
+            return Ok(false);
+        }
+        let path = self.guard_path(file);
+        let part = path.with_extension("part");
+        let mut written = File::create(&part)?;
+        written.write_all(&guard.encode())?;
+        written.sync_all()?;
+        fs::rename(&part, &path)?;
+        lock(&self.known).insert(file.to_owned(), identity);
+        Ok(true)
+    }
+
+    /// Looks at the next `stripes` stripes of 256 KiB, all files in turn and again from the first.
+    ///
+    /// # Errors
+    /// When a file can not be read or written.
+    pub(crate) fn look_on(&self, stripes: usize) -> io::Result<()> {
+        let walk = &mut *lock(&self.walk);
+        if walk.files.is_empty() {
+            walk.files = self.files()?;
+            walk.stripe = 0;
+        }
+        let mut left = stripes;
+        while left > 0 {
+            let Some(file) = walk.files.last().cloned() else {
+                return Ok(());
+            };
+            let end = walk.stripe + left;
+            let done = self.look_at_stripes(&file, walk.stripe..end)?;
+            // A file without a stripe to look at still takes a moment.
+            left -= done.clamp(1, left);
+            walk.stripe += done;
+            if walk.stripe < end {
+                walk.files.pop();
+                walk.stripe = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells how many of the stripes there are.
+    fn look_at_stripes(&self, file: &str, stripes: Range<usize>) -> io::Result<usize> {
+        if file.ends_with(CURRENT) || !self.is_known(file)? {
+            return Ok(0);
+        }
+        let (Some(guard), Some(opened)) = (self.guard(file)?, self.open(file)?) else {
+            return Ok(0);
+        };
+        let stripes = stripes.start..stripes.end.min(guard.stripes());
+        let count = stripes.len();
+        for stripe in stripes {
+            self.mend_stripe(file, &opened, &guard, stripe)?;
+        }
+        if self.guard_path(file).exists() {
+            // Giving back a block changes the time of the file, not what it is.
+            let identity = Identity::of(&opened.metadata()?);
+            lock(&self.known).insert(file.to_owned(), identity);
+        }
+        Ok(count)
+    }
+}
+
+/// Journals, the lock, and what is there for a moment only.
+fn is_unguarded(name: &str) -> bool {
+    name.starts_with('.') || name.ends_with(".jnl") || name.ends_with(".tmp") || name == "lock"
+}
+
+/// Tables and versions are whole once their end is written.
+fn is_whole(file: &str, opened: &File) -> io::Result<bool> {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let is_archive = file.contains("/tables/")
+        || name
+            .strip_prefix('v')
+            .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    if !is_archive {
+        return Ok(true);
+    }
+    let Some(at) = opened.metadata()?.len().checked_sub(ARCHIVE_END_BYTES) else {
+        return Ok(false);
+    };
+    let mut magic = [0; 4];
+    opened.read_exact_at(&mut magic, at)?;
+    Ok(magic == *ARCHIVE_MAGIC)
+}
