@@ -188,7 +188,11 @@ impl World {
         };
         let found = Model::of_facts(&life.base);
         let due = Model::of_facts(life.base.iter().chain(&left.promised));
-        if found != due {
+        // Another owner's flush takes away what an erasure or a drop outdates before it writes the mark
+        // of that, and may be broken off in between; its own log brings the mark. So between owners
+        // this is compared at rest only, once anything was erased or dropped.
+        let halfway = self.checks.mode == Mode::TwoOwners && self.checks.gone;
+        if found != due && !halfway {
             let lost = lost_facts(life, &left.promised, &found);
             self.totals.records_rotten += lost.len() as u64;
             self.checks.rotten = true;
