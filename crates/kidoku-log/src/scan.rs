@@ -233,7 +233,9 @@ impl<'a> Scanner<'a> {
         let Some(mended) = mended_record(bytes, lsn) else {
             return false;
         };
-        let in_place = self.has_neighbour(offset + mended.len(), end, lsn.next());
+        let behind = offset + mended.len();
+        let in_place = self.has_neighbour(behind, end, lsn.next())
+            || self.has_mended_neighbour(behind, end, lsn.next());
         let Some(record) = Candidate::read(&mended).filter(|_| in_place) else {
             return false;
         };
@@ -241,6 +243,13 @@ impl<'a> Scanner<'a> {
         let part = Part::Record { lsn, record };
         self.settle(&Found { offset, part }, on_record);
         true
+    }
+
+    /// As [`Self::has_neighbour`], where a bit of the neighbour has flipped too.
+    fn has_mended_neighbour(&self, offset: usize, end: usize, lsn: Lsn) -> bool {
+        let bytes = self.bytes.get(offset..end).unwrap_or_default();
+        mended_header(bytes).is_some_and(|header| header.first == lsn)
+            || mended_record(bytes, lsn).is_some()
     }
 
     fn search_on(&self) -> Option<Found<'a>> {

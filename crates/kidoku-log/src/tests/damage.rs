@@ -1,7 +1,7 @@
 //! Opening a log that is cut off or changed.
 
 use super::*;
-use crate::format::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::format::{Candidate, FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use std::collections::BTreeSet;
 
 /// The log of `disk` takes more and gives everything back at the next opening.
@@ -67,6 +67,27 @@ fn a_flipped_bit_costs_nothing_wherever_it_is() {
         );
         check_goes_on(&flipped, &found);
     }
+}
+
+#[test]
+fn a_flipped_bit_in_each_record_and_header_costs_nothing() {
+    let (disk, name) = small_log();
+    let whole = disk.bytes(&name);
+    let mut bytes = whole.clone();
+    let frames = (0..whole.len()).filter(|at| whole[*at..].starts_with(b"\xf7KF"));
+    for frame in frames.collect::<Vec<_>>() {
+        bytes[frame + 20] ^= 2;
+        let header = FrameHeader::parse(&whole[frame..]).unwrap();
+        let mut at = frame + FRAME_HEADER_BYTES;
+        for _ in 0..header.count {
+            bytes[at + 8] ^= 0x20;
+            at += Candidate::read(&whole[at..]).unwrap().bytes();
+        }
+    }
+    disk.set_bytes(&name, bytes);
+    let (recovery, found) = read(&disk);
+    assert_eq!(found, numbered(&SMALL));
+    assert_eq!((recovery.mend_count, recovery.records_lost), (13, 0));
 }
 
 #[test]
