@@ -183,6 +183,8 @@ impl World {
     /// A start has found everything that was promised, and where all was quiet nothing else.
     pub(super) fn check_start(&mut self, owner: usize) -> Result<(), String> {
         let left = std::mem::take(&mut self.left[owner]);
+        // A bit that is taken back stays flipped in the file, where a later one may meet it.
+        self.left[owner].flips = left.flips;
         let Some(life) = self.lives.get(owner).and_then(Option::as_ref) else {
             return Ok(());
         };

@@ -43,7 +43,7 @@ pub(super) enum Packet {
 pub(super) struct Left {
     /// Facts that may not be gone.
     pub(super) promised: Vec<Fact>,
-    /// Bits flipped since.
+    /// Bits flipped so far.
     pub(super) flips: u64,
     /// Everything the server did was acknowledged, so that nothing may be missing or new.
     pub(super) settled: bool,
