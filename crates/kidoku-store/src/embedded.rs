@@ -324,6 +324,10 @@ fn is_rot(error: &fjall::Error) -> bool {
 }
 
 impl Store for Embedded {
+    fn begin(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(()))
+    }
+
     fn apply(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
         self.write(|engine| {
             engine.wait_for_room()?;

@@ -67,6 +67,8 @@ pub fn flush(store: &dyn Store, overlay: &Overlay, clock: Clock) -> Result<Flush
         erased_users: BTreeMap::new(),
         erasures: Vec::new(),
     };
+    // What is stored is read first, which a store that failed can only do once it is open again.
+    store.begin()?;
     for (from, end) in key::spaces() {
         flush.space(overlay.range(&from, &end))?;
     }

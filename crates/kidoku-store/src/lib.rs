@@ -67,6 +67,14 @@ pub struct Applied {
 ///
 /// Any number of threads may read while one writes; writers exclude one another.
 pub trait Store: Send + Sync {
+    /// Makes ready for writing, whatever went wrong before.
+    ///
+    /// # Errors
+    /// When that is not possible yet.
+    fn begin(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Merges rows of one or more partitions into what is there. Not durable before [`Self::sync`].
     /// When it fails, any part of the group may have been merged.
     ///

@@ -1,6 +1,8 @@
 //! Going on after a failed write.
 
 use super::super::{Embedded, EmbeddedOptions, Store};
+use crate::{Overlay, StoreError};
+use kidoku_core::clock::Clock;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,4 +79,29 @@ fn while_the_disk_takes_nothing_the_store_can_still_be_read() {
     fs::remove_dir(&obstacle).unwrap();
     store.meta_put("name", b"3").unwrap();
     assert_eq!(store.meta_get("name").unwrap().unwrap(), b"3");
+}
+
+#[test]
+fn a_store_that_could_not_be_opened_again_at_once_is_opened_by_a_later_flush() {
+    let dir = Dir::new();
+    let path = dir.0.join("store");
+    let store = Embedded::open(&path, EmbeddedOptions::default()).unwrap();
+    store.meta_put("name", b"1").unwrap();
+    store.sync().unwrap();
+    // A directory in the place of a file stands for a disk that fails while the store is opened.
+    let (file, aside) = (path.join("version"), path.join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    fs::create_dir(&file).unwrap();
+    store.has_failed.store(true, Ordering::Release);
+    crate::flush(&store, &Overlay::default(), Clock::NEVER).unwrap_err();
+    assert!(matches!(
+        store.meta_get("name"),
+        Err(StoreError::NotReopened)
+    ));
+    crate::flush(&store, &Overlay::default(), Clock::NEVER).unwrap_err();
+    fs::remove_dir(&file).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    crate::flush(&store, &Overlay::default(), Clock::NEVER).unwrap();
+    assert_eq!(store.meta_get("name").unwrap().unwrap(), b"1");
+    assert_eq!(store.reopened(), 1);
 }
