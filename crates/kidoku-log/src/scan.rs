@@ -173,10 +173,10 @@ impl<'a> Scanner<'a> {
         // before them.
         let bad_bytes = offset - self.bad.map_or(self.at, |bad| bad.from);
         let lost_max = wide(bad_bytes / (RECORD_HEADER_BYTES + 1) + 1);
-        if self.frame.is_none()
-            && let Some(header) = FrameHeader::parse(bytes)
+        if let Some(header) = FrameHeader::parse(bytes)
             && header.first >= self.expected
             && header.first <= self.expected.plus(lost_max)
+            && self.may_begin(offset, &header, bad_bytes > 0)
         {
             return Some(Found {
                 offset,
@@ -199,6 +199,19 @@ impl<'a> Scanner<'a> {
             offset,
             part: Part::Record { lsn, record },
         })
+    }
+
+    /// True when a whole header is believed to stand where it was written. Where nothing is damaged,
+    /// it is. A write that went to the wrong place may leave a header in a damaged stretch, and its
+    /// length would hide what lies behind; so there its first record has to follow, and a frame that
+    /// ends too late ends where a later one begins.
+    fn may_begin(&self, offset: usize, header: &FrameHeader, is_searching: bool) -> bool {
+        let is_next = self.frame.is_none_or(|frame| header.first >= frame.next);
+        if !is_searching {
+            return self.frame.is_none();
+        }
+        let records = offset + FRAME_HEADER_BYTES;
+        is_next && self.has_neighbour(records, self.bytes.len(), header.first)
     }
 
     /// True when at `offset` there is the record or frame of this lsn, or the end.

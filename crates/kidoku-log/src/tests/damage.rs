@@ -254,3 +254,29 @@ fn a_bad_sector_costs_the_records_in_it_and_nothing_is_cut_off() {
     assert_eq!(found[..all.len()], all);
     assert_eq!(found.last().unwrap().1, b"more");
 }
+
+#[test]
+fn a_frame_header_in_the_wrong_place_costs_only_what_it_was_written_over() {
+    let (disk, name, all) = large_log();
+    let whole = disk.bytes(&name);
+    let frames: Vec<usize> = (0..whole.len())
+        .filter(|at| whole[*at..].starts_with(b"\xf7KF"))
+        .collect();
+    // The end of a frame and the header of the next are written again a little further on: over
+    // that header itself, whose copy then says that its frame ends later than it does.
+    let (before, after) = (200, FRAME_HEADER_BYTES + 8);
+    let from = frames[10] - before;
+    for shift in 1..before {
+        let mut bytes = whole.clone();
+        bytes.copy_within(from..frames[10] + after, from + shift);
+        disk.set_bytes(&name, bytes);
+        let (_, found) = read(&disk.copy());
+        assert!(found.iter().all(|record| all.contains(record)));
+        let lost = all.len() - found.len();
+        // A record of this log takes 27 bytes or more.
+        assert!(
+            lost <= (before + after) / 27 + 2,
+            "{lost} lost, shift {shift}"
+        );
+    }
+}
