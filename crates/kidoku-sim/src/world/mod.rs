@@ -3,7 +3,7 @@
 //!
 //! The code under test is the server's own: shards, log, committer, recovery, overlay, flush, loads
 //! and the gate's judgement. Only threads, sockets and the disk below the log are simulated. What is
-//! checked is in [`check`]; how it is meant is in `docs/internals/simulation.md`.
+//! checked is in `check`; how it is meant is in `docs/internals/simulation.md`.
 
 mod check;
 pub mod disk;
