@@ -2,7 +2,7 @@
 //!
 //! In all of it reads and pushes go on, writes are answered with an error and never hang, nothing
 //! acknowledged is lost, and when the cause is gone the server takes writes and moves them into the
-//! store again within [`RECOVERY_MAX`](subject::RECOVERY_MAX), without a restart.
+//! store again within `RECOVERY_MAX`, without a restart.
 
 mod disks;
 mod subject;
