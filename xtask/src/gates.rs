@@ -82,6 +82,12 @@ pub(crate) const GATES: &[Gate] = &[
         },
     },
     Gate {
+        name: "restart",
+        run: || torture(&["restart"]),
+        // Nothing in it depends on a seed.
+        long: |_| torture(&["restart"]),
+    },
+    Gate {
         name: "rot",
         run: || torture(&["rot"]),
         // Four or five flips a second.

@@ -155,7 +155,9 @@ impl fmt::Display for Error {
             Self::OwnParent => f.write_str("a channel can not be its own parent"),
             Self::Busy => f.write_str("too much work is waiting, retry after 100 ms"),
             Self::DiskFull => f.write_str("the disk takes no writes, see the server's /readyz"),
-            Self::Storage => f.write_str("the store could not be read, see the server's log"),
+            Self::Storage => {
+                f.write_str("what is stored of this can not be read, see the server's /readyz")
+            }
         }
     }
 }

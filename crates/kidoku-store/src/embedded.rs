@@ -153,11 +153,30 @@ impl Embedded {
         store.check_format()?;
         store.read_lost()?;
         if !was_guarded {
-            store.settle()?;
+            store.settle_files()?;
         }
         store.keeper.guards().after_open()?;
         store.keeper.start()?;
         Ok(store)
+    }
+
+    /// The highest lsn with which the store was settled: of a log that reaches so far, what comes up
+    /// to there need not be replayed. 0 = it is not known.
+    pub fn settled_lsn(&self) -> u64 {
+        self.keeper.guards().settled()
+    }
+
+    /// Forgets it: the log is another one.
+    ///
+    /// # Errors
+    /// When that can't be written.
+    pub fn forget_settled_lsn(&self) -> Result<(), StoreError> {
+        Ok(self.keeper.guards().write_settled(0)?)
+    }
+
+    fn settle_files(&self) -> Result<(), StoreError> {
+        self.write(|engine| Ok(engine.write_tables()?))?;
+        Ok(self.keeper.guards().renew()?)
     }
 
     /// What was found rotten, and what became of it.
@@ -178,10 +197,12 @@ impl Embedded {
                 found: found.escape_ascii().to_string(),
             }),
             None if self.is_empty()? => {
+                // Guards of an earlier store in this place say nothing of this one.
+                self.forget_settled_lsn()?;
                 self.meta_put(FORMAT, &expected)?;
                 self.sync()?;
                 // From here on the engine's journal is not needed to open the store.
-                self.settle()
+                self.settle_files()
             }
             None => Err(StoreError::Format {
                 found: "none".to_owned(),
@@ -361,9 +382,9 @@ impl Store for Embedded {
         self.write(|engine| Ok(engine.db.persist(PersistMode::SyncAll)?))
     }
 
-    fn settle(&self) -> Result<(), StoreError> {
-        self.write(|engine| Ok(engine.write_tables()?))?;
-        Ok(self.keeper.guards().renew()?)
+    fn settle(&self, lsn: u64) -> Result<(), StoreError> {
+        self.settle_files()?;
+        Ok(self.keeper.guards().write_settled(lsn)?)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {

@@ -97,11 +97,12 @@ pub trait Store: Send + Sync {
 
     /// Makes everything that was synced independent of the log: from now on neither a lost journal
     /// of the engine nor one rotten block of its files can take it away. Costs more than
-    /// [`Self::sync`], and need not follow each one.
+    /// [`Self::sync`], and need not follow each one. Everything in the log up to `lsn` is in it.
     ///
     /// # Errors
     /// When that is not certain.
-    fn settle(&self) -> Result<(), StoreError> {
+    fn settle(&self, lsn: u64) -> Result<(), StoreError> {
+        let _nobody_asks_for_it = lsn;
         self.sync()
     }
 

@@ -17,6 +17,7 @@ pub mod load;
 pub mod options;
 pub mod power;
 pub mod random;
+pub mod restart;
 pub mod rot;
 pub mod sandbox;
 pub mod server;

@@ -37,6 +37,11 @@ const TORTURES: &[Torture] = &[
         run: kidoku_torture::faults::run,
     },
     Torture {
+        name: "restart",
+        about: "how long a start takes: --states --seconds-max --tries",
+        run: kidoku_torture::restart::run,
+    },
+    Torture {
         name: "rot",
         about: "flips single bits of every file of a data directory: --flips --seed --file",
         run: kidoku_torture::rot::run,

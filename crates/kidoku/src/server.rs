@@ -3,9 +3,11 @@
 
 mod bind;
 mod data_dir;
+pub mod repair;
 mod stop;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiting;
 
 use crate::admin::{self, AdminState};
 use crate::auth::{self, Keys};
@@ -20,7 +22,7 @@ use crate::http::{self, HttpState};
 use crate::net::limits::Times;
 use crate::net::tls::{Acceptor, Inside, Tls, TlsError};
 use crate::resp::{self, RespServer};
-use bind::Bound;
+use bind::{Bound, Listeners};
 use data_dir::DataDir;
 use kidoku_core::clock::Clock;
 use kidoku_core::shard::ShardConfig;
@@ -36,6 +38,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 pub use stop::StopError;
 use tokio::task::spawn_local;
+use waiting::{Acceptors, Progress, WaitingRoom};
 
 /// Where a running server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -254,7 +257,16 @@ pub fn start_with(
     let tls = Tls::load(&config.tls).map_err(|error| StartError::Tls(TlsFault(error)))?;
     let tls = tls.map(Arc::new);
     let bound = Bound::new(&config)?;
-    let storage = Storage::open(&config, progress)
+    let addresses = bound.addresses(&config);
+    let listeners = bound.listen()?;
+    let replayed = Arc::new(Progress::default());
+    let acceptors = Acceptors {
+        resp: acceptor(&tls, config.resp.tls, Inside::Resp),
+        http: acceptor(&tls, config.http.tls, Inside::Web),
+        admin: acceptor(&tls, config.admin.tls, Inside::Web),
+    };
+    let room = WaitingRoom::open(&listeners, acceptors, Arc::clone(&replayed))?;
+    let storage = Storage::open(&config, &replayed, progress)
         .map_err(|error| StartError::Storage(StorageFault::Engine(error)))?;
     let recovered = Recovered {
         facts: storage.recovery.records,
@@ -277,7 +289,6 @@ pub fn start_with(
     )
     .map_err(|error| StartError::Storage(StorageFault::Engine(error.into())))?;
     let engine = Engine::new(Arc::clone(&shared));
-    let addresses = bound.addresses(&config);
     let mut running = Running {
         addresses,
         recovered,
@@ -289,10 +300,18 @@ pub fn start_with(
         data_dir,
         _space: space,
     };
-    running.start_cores(config, keys, bound)?;
+    // From here on a new connection waits for a core.
+    drop(room);
+    running.start_cores(config, keys, listeners)?;
     let written = running.data_dir.write_addresses(&addresses);
     written.map_err(StartError::Storage)?;
     Ok(running)
+}
+
+/// How a port is spoken to that speaks TLS or does not.
+fn acceptor(tls: &Option<Arc<Tls>>, speaks: bool, inside: Inside) -> Acceptor {
+    let tls = tls.clone().filter(|_| speaks);
+    Acceptor::new(tls, inside, Times::SERVING.handshake)
 }
 
 /// What the services of every core are made of.
@@ -307,15 +326,11 @@ struct Parts {
 
 impl Running {
     fn parts(&self, config: &Arc<Config>, keys: Arc<Keys>) -> Parts {
-        let acceptor = |speaks: bool, inside| {
-            let tls = self.tls.clone().filter(|_| speaks);
-            Acceptor::new(tls, inside, Times::SERVING.handshake)
-        };
         let resp = RespServer {
             engine: self.engine.clone(),
             keys: Arc::clone(&keys),
             config: Arc::clone(config),
-            acceptor: acceptor(config.resp.tls, Inside::Resp),
+            acceptor: acceptor(&self.tls, config.resp.tls, Inside::Resp),
             address: self.addresses.resp,
             started: Instant::now(),
         };
@@ -330,8 +345,8 @@ impl Running {
             resp,
             http,
             admin,
-            http_acceptor: acceptor(config.http.tls, Inside::Web),
-            admin_acceptor: acceptor(config.admin.tls, Inside::Web),
+            http_acceptor: acceptor(&self.tls, config.http.tls, Inside::Web),
+            admin_acceptor: acceptor(&self.tls, config.admin.tls, Inside::Web),
         }
     }
 
@@ -339,13 +354,12 @@ impl Running {
         &mut self,
         config: Config,
         keys: Arc<Keys>,
-        bound: Bound,
+        listeners: Listeners,
     ) -> Result<(), StartError> {
         let hash_seed = getrandom::u64()
             .map_err(|error| StartError::Internal(format!("no random bytes: {error}")))?;
         let config = Arc::new(config);
         let parts = self.parts(&config, keys);
-        let listeners = bound.listen()?;
         let mut admin = Some(listeners.admin);
         let fresh = self
             .storage

@@ -7,6 +7,7 @@
 mod load;
 mod measure;
 mod page;
+mod restart;
 mod server;
 
 use crate::program;
@@ -35,9 +36,18 @@ const PIPELINED_RUNS: u32 = 4;
 /// # Errors
 /// What could not be built, started, asked or written.
 pub(crate) fn run(size: Size) -> Result<(), String> {
-    program::cargo(&["build", "--release", "--locked", "--package", "kidoku"])?;
+    program::cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "kidoku",
+        "--package",
+        "kidoku-torture",
+        "--bins",
+    ])?;
     let figures = measure::all(size)?;
-    let page = page::page(&figures);
+    let page = page::page(&figures) + &restart::section(size)?;
     println!("\n{page}");
     if size == Size::Full {
         let path = crate::root().join("docs/performance.md");

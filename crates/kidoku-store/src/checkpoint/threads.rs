@@ -394,7 +394,7 @@ impl Shared {
 
     /// Settles what is written; the last lsn of it.
     fn settle(&self, unsettled: Unsettled) -> Result<u64, StoreError> {
-        self.layers.store().settle()?;
+        self.layers.store().settle(unsettled.last_lsn)?;
         self.note_settled(unsettled);
         Ok(unsettled.last_lsn)
     }

@@ -66,7 +66,7 @@ pub(super) fn rebuild(
     }
     store.add_lost(&read.lost)?;
     store.sync()?;
-    store.settle()?;
+    store.settle_files()?;
     let text = format!(
         "the store did not open and was built again from {} rows that could be read and the log; {} \
          stretches of it could not be read: their owners get errors until they are accepted as lost; \

@@ -57,7 +57,7 @@ impl Embedded {
             .clear();
         self.meta_put(LOST, &[])?;
         self.sync()?;
-        self.settle()?;
+        self.settle_files()?;
         Ok(repair)
     }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Ends the name of a guard's file.
 const GUARD: &str = ".guard";
@@ -17,6 +17,9 @@ const GUARD: &str = ".guard";
 /// In the guards' directory from before the engine opens the store until its files are guarded as
 /// they are then.
 const OPENING: &str = "opening";
+
+/// In the guards' directory: up to which lsn of the log the store was settled, and a hash of that.
+const SETTLED: &str = "settled";
 
 /// The engine's file that says which version file counts.
 const CURRENT: &str = "current";
@@ -414,6 +417,41 @@ impl Guards {
             File::open(&self.dir)?.sync_all()?;
         }
         Ok(())
+    }
+
+    /// Up to which lsn the store was settled; 0 = not known. A rotten one is not believed, and told.
+    pub(crate) fn settled(&self) -> u64 {
+        let Ok(bytes) = fs::read(self.dir.join(SETTLED)) else {
+            return 0;
+        };
+        let whole = <[u8; 16]>::try_from(bytes.as_slice())
+            .ok()
+            .and_then(|bytes| {
+                let (lsn, check) = bytes.split_first_chunk::<8>()?;
+                (xxh3_64(lsn).to_le_bytes() == *check).then(|| u64::from_le_bytes(*lsn))
+            });
+        whole.unwrap_or_else(|| {
+            self.rot.note_once(
+                |report| report.guards_remade += 1,
+                "store.guards/settled was rotten: all of the log is replayed, and it is made again"
+                    .to_owned(),
+            );
+            0
+        })
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// When it can not be written.
+    pub(crate) fn write_settled(&self, lsn: u64) -> io::Result<()> {
+        let lsn = lsn.to_le_bytes();
+        let part = self.dir.join(format!("{SETTLED}.part"));
+        let mut written = File::create(&part)?;
+        written.write_all(&[lsn, xxh3_64(&lsn).to_le_bytes()].concat())?;
+        written.sync_all()?;
+        fs::rename(&part, self.dir.join(SETTLED))?;
+        File::open(&self.dir)?.sync_all()
     }
 
     /// False when the file is gone or still being written.

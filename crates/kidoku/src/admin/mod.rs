@@ -109,7 +109,7 @@ async fn readyz(State(state): State<AdminState>) -> Response {
     readiness(status.not_ready, warnings)
 }
 
-fn readiness(reasons: Vec<String>, warnings: Vec<String>) -> Response {
+pub(crate) fn readiness(reasons: Vec<String>, warnings: Vec<String>) -> Response {
     let ready = reasons.is_empty();
     let status = if ready {
         StatusCode::OK

@@ -148,6 +148,11 @@ impl Server {
     }
 
     /// A client for the server that the arguments, the environment or the data directory name.
+    /// The settings of the data directory.
+    pub(super) fn settings(&self) -> Result<Config, CmdError> {
+        self.dir.resolve()
+    }
+
     pub(super) fn client(&self) -> Result<Client, CmdError> {
         let app = self.app.clone();
         let named_key = self.named_key()?;

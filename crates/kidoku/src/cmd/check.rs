@@ -4,6 +4,10 @@ use super::args::Server;
 use super::client::{Client, Failure, segment};
 use super::error::{CmdError, DATA, DIFFERENT, INTERNAL};
 use super::out;
+use super::serve::start_error;
+use crate::config::Config;
+use crate::server;
+use crate::server::repair::Damage;
 use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use std::fs::File;
@@ -19,6 +23,12 @@ pub(super) struct Check {
     /// be gzipped
     #[arg(long, value_name = "FILE.tsv")]
     expected: Option<PathBuf>,
+    /// Look for damaged rows in the store of a stopped server; changes nothing but what a start would
+    #[arg(long, conflicts_with = "expected")]
+    repair: bool,
+    /// Accept what --repair lists as lost: from then on numbers are made of what is left
+    #[arg(long, requires = "repair")]
+    apply: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -70,11 +80,50 @@ struct Difference {
 
 impl Check {
     pub(super) fn run(&self) -> Result<(), CmdError> {
+        if self.repair {
+            let damage = if self.apply {
+                Damage::Accept
+            } else {
+                Damage::List
+            };
+            return repair(&self.server.settings()?, damage);
+        }
         let client = self.server.client()?;
         match &self.expected {
             Some(path) => compare(&client, &rows(path)?),
             None => recount(&client),
         }
+    }
+}
+
+/// Lists what is damaged, or accepts it as lost.
+fn repair(config: &Config, damage: Damage) -> Result<(), CmdError> {
+    let found = server::repair::repair(config, damage).map_err(|error| start_error(&error))?;
+    for note in &found.notes {
+        out::complain(&format!("ROT: {note}"));
+    }
+    let rows = &found.rows;
+    let mut text = format!(
+        "{} rows looked at: {} damaged, {} stretches of which rows may be missing\n",
+        out::grouped(rows.rows),
+        out::grouped(rows.damaged),
+        out::grouped(rows.stretches)
+    );
+    for line in &rows.listed {
+        text.push_str(&format!("  {line}\n"));
+    }
+    let is_damaged = rows.damaged + rows.stretches > 0;
+    match damage {
+        Damage::Accept if is_damaged => text.push_str("accepted as lost\n"),
+        Damage::List if is_damaged => text
+            .push_str("nothing was changed: restore a copy, or accept this as lost with --apply\n"),
+        Damage::Accept | Damage::List => {}
+    }
+    out::print(&text)?;
+    if is_damaged && damage == Damage::List {
+        Err(CmdError::silent(DIFFERENT))
+    } else {
+        Ok(())
     }
 }
 

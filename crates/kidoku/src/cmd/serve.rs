@@ -315,7 +315,7 @@ fn example(
     text
 }
 
-fn start_error(error: &StartError) -> CmdError {
+pub(super) fn start_error(error: &StartError) -> CmdError {
     let exit_code = match error {
         StartError::Bind { .. } => UNAVAILABLE,
         StartError::Tls(fault) if fault.is_io() => IO,

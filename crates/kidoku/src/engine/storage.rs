@@ -5,6 +5,7 @@ use super::mailbox::Envelope;
 use super::rot::Watcher;
 use super::shared::Shared;
 use crate::config::{Config, Durability};
+use crate::server::waiting::Progress;
 use kidoku_core::clock::Clock;
 use kidoku_core::error::Error;
 use kidoku_log::{
@@ -27,6 +28,9 @@ const SCAN_FACTS: usize = 4_096;
 
 /// Bytes of recovered records handed to the checkpoint at a time.
 const RECOVERY_BATCH_BYTES: usize = 1 << 20;
+
+/// Bytes before each record of the log, for the account of how far the replay is.
+const RECORD_HEADER_BYTES: u64 = 8;
 
 /// Records between two reports of progress.
 const PROGRESS_RECORDS: u64 = 65_536;
@@ -113,6 +117,7 @@ impl Storage {
     /// When either can not be read or written.
     pub(crate) fn open(
         config: &Config,
+        replayed: &Progress,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, StorageError> {
         let store_dir = config.data_dir.join("store");
@@ -129,7 +134,22 @@ impl Storage {
         // log's damage to the next start to report.
         let stored_clock = checkpoint.stored_clock()?;
         let log_dir = config.data_dir.join("log");
-        let (log, recovery) = replay(config, &log_dir, &checkpoint, progress)?;
+        let settled = Lsn(embedded.settled_lsn());
+        let mut replayer = Replayer {
+            config,
+            dir: &log_dir,
+            checkpoint: &checkpoint,
+            replayed,
+            progress,
+        };
+        let (mut log, mut recovery) = replayer.run(settled)?;
+        if recovery.last < settled {
+            // It is not the log that the store was settled with, or has lost its end. Its lsns will be
+            // given again.
+            embedded.forget_settled_lsn()?;
+            drop(log);
+            (log, recovery) = replayer.run(Lsn::NONE)?;
+        }
         let rot = Watcher::new(&recovery, rot);
         drop(cutter.set(log.cutter()));
         let clock_seen = recovery.clock_max.max(stored_clock.0);
@@ -235,38 +255,61 @@ fn start_checkpoint(
     Ok(Checkpoint::start(store, options, Box::new(on_flushed))?)
 }
 
-/// Opens the log and hands every record to the checkpoint.
-fn replay(
-    config: &Config,
-    dir: &Path,
-    checkpoint: &Checkpoint,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(Log<FsDisk>, Recovery), StorageError> {
-    let durability = match config.durability {
-        Durability::Sync => kidoku_log::Durability::Sync,
-        Durability::Memory => kidoku_log::Durability::Memory,
-    };
-    let options = LogOptions {
-        segment_bytes_max: config.log.segment_bytes,
-        durability,
-    };
-    let mut gathered = Gathered::default();
-    let mut result = Ok(());
-    let mut records = 0;
-    let (log, recovery) = Log::open(FsDisk::open(dir)?, options, |lsn, clock, record| {
-        if !gathered.takes(lsn) && result.is_ok() {
-            result = gathered.hand_over(checkpoint);
-        }
-        gathered.add(lsn, clock, record);
-        records += 1;
-        if records % PROGRESS_RECORDS == 0 {
-            progress(records);
-        }
-    })?;
-    result?;
-    gathered.hand_over(checkpoint)?;
-    progress(records);
-    Ok((log, recovery))
+/// What it takes to replay a log.
+struct Replayer<'a> {
+    config: &'a Config,
+    dir: &'a Path,
+    checkpoint: &'a Checkpoint,
+    replayed: &'a Progress,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl Replayer<'_> {
+    /// Opens the log and hands every record behind `settled` to the checkpoint: the store has the
+    /// others.
+    fn run(&mut self, settled: Lsn) -> Result<(Log<FsDisk>, Recovery), StorageError> {
+        let durability = match self.config.durability {
+            Durability::Sync => kidoku_log::Durability::Sync,
+            Durability::Memory => kidoku_log::Durability::Memory,
+        };
+        let options = LogOptions {
+            segment_bytes_max: self.config.log.segment_bytes,
+            durability,
+        };
+        let mut gathered = Gathered::default();
+        let mut result = Ok(());
+        let disk = FsDisk::open(self.dir)?;
+        self.replayed.begin(bytes_of(self.dir)?);
+        let (mut records, mut bytes) = (0, 0);
+        let (log, recovery) = Log::open(disk, options, |lsn, clock, record| {
+            records += 1;
+            bytes += RECORD_HEADER_BYTES + u64::try_from(record.len()).unwrap_or(u64::MAX);
+            self.replayed.set(records, bytes);
+            if records % PROGRESS_RECORDS == 0 {
+                (self.progress)(records);
+            }
+            if lsn <= settled {
+                return;
+            }
+            if !gathered.takes(lsn) && result.is_ok() {
+                result = gathered.hand_over(self.checkpoint);
+            }
+            gathered.add(lsn, clock, record);
+        })?;
+        result?;
+        gathered.hand_over(self.checkpoint)?;
+        (self.progress)(records);
+        Ok((log, recovery))
+    }
+}
+
+/// Bytes of the files of a directory.
+fn bytes_of(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
 }
 
 /// Recovered records on their way to the checkpoint.

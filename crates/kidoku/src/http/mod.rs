@@ -32,7 +32,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bodies::Bodies;
 use kidoku_core::error::Code;
 use kidoku_proto::json::problem::Problem;
@@ -109,6 +109,11 @@ pub(crate) async fn serve(
         router: router(state),
     };
     web::serve(listener, port).await
+}
+
+/// A refusal of everything, made where there is no engine yet.
+pub(crate) fn refusal(problem: Problem) -> Response {
+    Refused::from(problem).into_response()
 }
 
 async fn count(State(state): State<HttpState>, request: Request, next: Next) -> Response {

@@ -1,7 +1,7 @@
 //! The listening sockets: one for each core and protocol, all cores on one port.
 //!
-//! Ports are taken before the log is replayed, so that a start that can not succeed fails at once;
-//! they listen only when everything is ready, so that no client waits for the replay.
+//! They listen before the log is replayed, so that a start that can not succeed fails at once, and
+//! whoever comes is told how far it is, see [`super::waiting`].
 
 use super::{Addresses, StartError, TlsPorts};
 use crate::config::Config;
@@ -43,6 +43,21 @@ pub(super) struct Listeners {
     pub(super) http: Vec<TcpListener>,
     /// One.
     pub(super) admin: TcpListener,
+}
+
+impl Listeners {
+    /// The same ones a second time.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let all = |listeners: &[TcpListener]| {
+            let copies = listeners.iter().map(TcpListener::try_clone);
+            copies.collect::<io::Result<Vec<_>>>()
+        };
+        Ok(Self {
+            resp: all(&self.resp)?,
+            http: all(&self.http)?,
+            admin: self.admin.try_clone()?,
+        })
+    }
 }
 
 impl Bound {

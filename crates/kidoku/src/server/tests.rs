@@ -1,13 +1,20 @@
 //! Start, stop, start again.
 
+use super::bind::Bound;
+use super::repair::{Damage, repair};
+use super::waiting::{Acceptors, Progress, WaitingRoom};
 use super::{StartError, StorageFault, start};
 use crate::auth::{AuthMode, Keys};
 use crate::config::Durability;
+use crate::net::tls::Acceptor;
 use crate::resp::tests::{Client, TempDir, config};
 use kidoku_core::id::{App, ChannelKey, MessageId, UserKey};
 use kidoku_core::reply::Reply;
 use kidoku_core::request::{JoinAt, MentionList, Post, Request};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn keys(dir: &TempDir) -> Arc<Keys> {
     Arc::new(Keys::open_dir(dir.path(), AuthMode::Dev).unwrap())
@@ -53,6 +60,71 @@ fn a_directory_serves_one_server_and_says_so_to_the_second() {
         .unwrap()
         .wait()
         .unwrap();
+}
+
+/// Everything a server says to these bytes until it hangs up.
+fn said_to(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    stream.write_all(request).unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn while_the_log_is_replayed_every_port_says_how_far_it_is() {
+    let dir = TempDir::new();
+    let settings = config(dir.path(), 2);
+    let bound = Bound::new(&settings).unwrap();
+    let addresses = bound.addresses(&settings);
+    let listeners = bound.listen().unwrap();
+    let progress = Arc::new(Progress::default());
+    progress.begin(1_000);
+    progress.set(7, 250);
+    let acceptors = Acceptors {
+        resp: Acceptor::plain(),
+        http: Acceptor::plain(),
+        admin: Acceptor::plain(),
+    };
+    let room = WaitingRoom::open(&listeners, acceptors, progress).unwrap();
+    let text = "replaying the log: 250 of 1000 bytes, 7 facts";
+    for request in ["PING\r\n", "*2\r\n$8\r\nKD.COUNT\r\n$3\r\nada\r\n"] {
+        let said = said_to(addresses.resp, request.as_bytes());
+        assert_eq!(said, format!("-TRYAGAIN {text}\r\n"));
+    }
+    let get = |address, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        said_to(address, request.as_bytes())
+    };
+    let refused = get(addresses.http, "/v1/users/ada/badge");
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    assert!(
+        refused.contains(text) && refused.contains("TRYAGAIN"),
+        "{refused}"
+    );
+    let live = get(addresses.admin, "/livez");
+    assert!(
+        live.starts_with("HTTP/1.1 200 ") && live.ends_with("ok\n"),
+        "{live}"
+    );
+    let ready = get(addresses.admin, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(
+        ready.contains(&format!("\"reasons\":[\"{text}\"]")),
+        "{ready}"
+    );
+    assert!(get(addresses.admin, "/metrics").starts_with("HTTP/1.1 503 "));
+    // Who comes after it has closed waits for whoever takes the listeners over.
+    drop(room);
+    let waiting = TcpStream::connect(addresses.resp).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let nothing = (&waiting).read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    drop(listeners);
 }
 
 #[test]
@@ -199,4 +271,27 @@ fn a_stop_answers_what_was_asked_before() {
     }
     drop(client);
     again.wait().unwrap();
+}
+
+#[test]
+fn a_repair_wants_a_stopped_server_and_finds_nothing_in_a_sound_store() {
+    let dir = TempDir::new();
+    let settings = config(dir.path(), 1);
+    let missing = repair(&settings, Damage::List).unwrap_err();
+    assert!(missing.to_string().contains("store"), "{missing}");
+    let running = start(settings.clone(), keys(&dir)).unwrap();
+    let mut client = Client::connect(running.addresses().resp);
+    client.check("KD.JOIN room ada\r\n", ":1\r\n");
+    drop(client);
+    let error = repair(&settings, Damage::List).unwrap_err();
+    assert!(
+        matches!(&error, StartError::Storage(StorageFault::InUse { .. })),
+        "{error}"
+    );
+    running.wait().unwrap();
+    for damage in [Damage::List, Damage::Accept] {
+        let found = repair(&settings, damage).unwrap();
+        assert_eq!((found.rows.rows, found.rows.damaged), (2, 0), "{found:?}");
+        assert!(found.notes.is_empty(), "{found:?}");
+    }
 }

@@ -7,8 +7,12 @@
 use super::StartError;
 use super::bind::Listeners;
 use crate::admin;
+use crate::net::accept;
+use crate::net::limits::Times;
+use crate::net::tls::Acceptor;
+use crate::net::web::{self, Port};
 use axum::Router;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use kidoku_core::error::Code;
 use kidoku_proto::json::problem::Problem;
@@ -20,20 +24,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_local;
 
-/// RESP connections that are answered at a time; more wait in the kernel's queue.
+/// Connections of each protocol that are answered at a time; more wait, or are closed.
 const CONNECTIONS_MAX: usize = 256;
 
-/// Bytes that are read before the answer.
-const REQUEST_BYTES_MAX: usize = 4 * 1024;
+/// Bytes that are read at a time.
+const REQUEST_BYTES: usize = 4 * 1024;
 
 /// How long a client may take to say something, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Pause after an accept failed, so that a lack of descriptors does not become a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How far the replay is.
 #[derive(Debug, Default)]
@@ -65,6 +67,16 @@ impl Progress {
     }
 }
 
+/// How each port is spoken to.
+pub(super) struct Acceptors {
+    /// The Redis protocol.
+    pub(super) resp: Acceptor,
+    /// HTTP for backends.
+    pub(super) http: Acceptor,
+    /// Health and metrics.
+    pub(super) admin: Acceptor,
+}
+
 /// An open room; closes when dropped.
 pub(super) struct WaitingRoom {
     close: Option<oneshot::Sender<()>>,
@@ -73,21 +85,26 @@ pub(super) struct WaitingRoom {
 
 impl WaitingRoom {
     /// Opens it on copies of the listeners.
-    pub(super) fn open(listeners: &Listeners, progress: Arc<Progress>) -> Result<Self, StartError> {
+    pub(super) fn open(
+        listeners: &Listeners,
+        acceptors: Acceptors,
+        progress: Arc<Progress>,
+    ) -> Result<Self, StartError> {
         let failed = |error: io::Error| StartError::Internal(format!("the waiting room: {error}"));
         let copies = listeners.try_clone().map_err(failed)?;
-        let (close, closed) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed)?;
+        let (close, closed) = oneshot::channel::<()>();
         let run = move || {
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, async move {
-                serve(copies, &progress);
-                // Either way it is to end.
-                drop(closed.await);
-            });
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            // Without a runtime clients just wait.
+            if let Ok(runtime) = runtime {
+                runtime.block_on(async move {
+                    serve(copies, acceptors, &progress);
+                    // It ends when the sender is gone.
+                    drop(closed.await);
+                });
+            }
         };
         let builder = std::thread::Builder::new().name("waiting-room".to_owned());
         let thread = builder.spawn(run).map_err(failed)?;
@@ -108,68 +125,79 @@ impl Drop for WaitingRoom {
     }
 }
 
-fn serve(listeners: Listeners, progress: &Arc<Progress>) {
+fn serve(listeners: Listeners, acceptors: Acceptors, progress: &Arc<Progress>) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     for listener in listeners.resp {
-        let resp = serve_resp(listener, Arc::clone(progress), Arc::clone(&seats));
+        let acceptor = acceptors.resp.clone();
+        let resp = serve_resp(listener, acceptor, Arc::clone(progress), Arc::clone(&seats));
         drop(spawn_local(async move { drop(resp.await) }));
     }
     for listener in listeners.http {
-        let asked = Arc::clone(progress);
-        let refuse = move || std::future::ready(refusal(&asked));
-        serve_http(listener, Router::new().fallback(refuse));
+        let router = Router::new().fallback(refuse(progress));
+        serve_http(listener, router, acceptors.http.clone());
     }
     let asked = Arc::clone(progress);
     let ready = move || std::future::ready(admin::readiness(vec![asked.text()], Vec::new()));
-    let asked = Arc::clone(progress);
-    let refuse = move || std::future::ready(refusal(&asked));
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .fallback(refuse);
-    serve_http(listeners.admin, router);
+        .fallback(refuse(progress));
+    serve_http(listeners.admin, router, acceptors.admin);
 }
 
-fn refusal(progress: &Progress) -> Response {
-    crate::http::refuse(Problem::new(Code::TryAgain, progress.text())).into_response()
+/// Answers everything with how far the replay is.
+fn refuse(
+    progress: &Arc<Progress>,
+) -> impl FnOnce() -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    let progress = Arc::clone(progress);
+    move || {
+        let problem = Problem::new(Code::TryAgain, progress.text());
+        std::future::ready(crate::http::refusal(problem))
+    }
 }
 
 /// A listener that can not be served answers nobody before the server is ready.
-fn serve_http(listener: TcpListener, router: Router) {
+fn serve_http(listener: TcpListener, router: Router, acceptor: Acceptor) {
+    let port = Port {
+        router,
+        connections: Arc::default(),
+        connections_max: CONNECTIONS_MAX,
+        times: Times::SERVING,
+        acceptor,
+        phase: None,
+    };
     drop(spawn_local(async move {
-        if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-            drop(axum::serve(listener, router).await);
-        }
+        drop(web::serve(listener, port).await)
     }));
 }
 
 async fn serve_resp(
     listener: TcpListener,
+    acceptor: Acceptor,
     progress: Arc<Progress>,
     seats: Arc<Semaphore>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = accept::listener(listener)?;
     loop {
         // The semaphore is never closed.
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
             return Ok(());
         };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let progress = Arc::clone(&progress);
+        let (stream, _) = accept::accept(&listener).await;
+        let (acceptor, progress) = (acceptor.clone(), Arc::clone(&progress));
         drop(spawn_local(async move {
+            let answered = answer(stream, acceptor, &progress);
             // Too slow, or gone: there is nobody to tell.
-            drop(tokio::time::timeout(PATIENCE, answer(stream, &progress)).await);
+            drop(tokio::time::timeout(PATIENCE, answered).await);
             drop(seat);
         }));
     }
 }
 
 /// Answers the first request, whatever it is, and hangs up: the next connection may be the server's.
-async fn answer(mut stream: TcpStream, progress: &Progress) -> io::Result<()> {
-    let mut request = vec![0; REQUEST_BYTES_MAX];
+async fn answer(stream: TcpStream, acceptor: Acceptor, progress: &Progress) -> io::Result<()> {
+    let mut stream = acceptor.accept(stream).await?;
+    let mut request = vec![0; REQUEST_BYTES];
     if stream.read(&mut request).await? == 0 {
         return Ok(());
     }

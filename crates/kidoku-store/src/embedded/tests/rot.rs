@@ -111,7 +111,7 @@ fn sound() -> (Scratch, Vec<KeyRow>) {
     let scratch = Scratch::new(&name);
     let store = open(&scratch);
     fill(&store, &overlay(0..USERS, 1));
-    store.settle().unwrap();
+    store.settle_files().unwrap();
     let rows = store.range(&[], &[u8::MAX], usize::MAX).unwrap();
     assert_eq!(rows.len(), usize::try_from(USERS).unwrap());
     drop(store);
@@ -148,6 +148,7 @@ fn one_rotten_bit_of_any_file_costs_nothing_and_is_told() {
             let found = store.range(&[], &[u8::MAX], usize::MAX).unwrap();
             assert!(found == rows, "{name:?} at {at}");
             store.keeper.guards().look_on(1_000).unwrap();
+            assert_eq!(store.settled_lsn(), 0, "{name:?} at {at}");
             let report = store.rot().report();
             assert_eq!(
                 report.is_empty(),
@@ -184,11 +185,35 @@ fn what_is_not_settled_is_not_there_after_a_start_and_what_is_written_later_wins
     fill(&store, &overlay(0..1, u64::MAX >> 8));
     let row = store.get(&user_erasure(0)).unwrap().unwrap();
     assert_eq!(row.incarnation(), Clock(u64::MAX >> 8));
-    store.settle().unwrap();
+    store.settle_files().unwrap();
     drop(store);
     let store = open(&scratch);
     let row = store.get(&user_erasure(0)).unwrap().unwrap();
     assert_eq!(row.incarnation(), Clock(u64::MAX >> 8));
+}
+
+#[test]
+fn the_settled_lsn_is_kept_and_a_rotten_one_is_not_believed() {
+    let (scratch, _) = sound();
+    let store = open(&scratch);
+    assert_eq!(store.settled_lsn(), 0);
+    store.settle(4_711).unwrap();
+    assert_eq!(store.settled_lsn(), 4_711);
+    drop(store);
+    let path = scratch.0.join("store.guards/settled");
+    for at in 0..fs::metadata(&path).unwrap().len() {
+        let store = open(&scratch);
+        assert_eq!(store.settled_lsn(), 4_711);
+        drop(store);
+        flip(&path, at);
+        let store = open(&scratch);
+        assert_eq!(store.settled_lsn(), 0, "byte {at}");
+        assert_eq!(store.rot().report().guards_remade, 1, "byte {at}");
+        store.settle(4_711).unwrap();
+    }
+    let store = open(&scratch);
+    store.forget_settled_lsn().unwrap();
+    assert_eq!(store.settled_lsn(), 0);
 }
 
 #[test]
@@ -205,7 +230,7 @@ fn a_damaged_row_is_an_error_for_its_owner_alone_until_it_is_accepted() {
     // What is merged in is kept and does not make it readable.
     fill(&store, &overlay(7..8, 1));
     assert!(store.get(&user_erasure(7)).is_err());
-    store.settle().unwrap();
+    store.settle_files().unwrap();
     drop(store);
     let store = open(&scratch);
     let survey = store.survey().unwrap();
