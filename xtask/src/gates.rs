@@ -1,6 +1,7 @@
 //! The gates: what has to hold on every commit and takes a driver of its own. Each is one row
 //! here; `cargo xtask test` runs them in a short form, `cargo xtask torture` in a long one.
 
+use crate::fuzz;
 use crate::program::{self, command};
 use crate::{conformance, root, sim, supply};
 use std::path::PathBuf;
@@ -130,6 +131,11 @@ pub(crate) const GATES: &[Gate] = &[
         run: conformance::tls,
         // Nothing in it depends on a seed.
         long: |_| conformance::tls(),
+    },
+    Gate {
+        name: "fuzz",
+        run: fuzz::gate,
+        long: fuzz::turn,
     },
     Gate {
         name: "supply",

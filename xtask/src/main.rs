@@ -7,6 +7,7 @@
 )]
 
 mod conformance;
+mod fuzz;
 mod gates;
 mod perf;
 mod program;
@@ -33,6 +34,9 @@ usage: cargo xtask COMMAND
                 the totals in FILE (target/torture.md)
   sim [--seed N | --seeds N | --minutes M] [--first N]
                 run the simulator; a seed that fails is run again without all that it does not need
+  fuzz [TARGET] [--minutes N]
+                fuzz one target or all, 10 minutes if not said; `fuzz keep` takes what was
+                found into the corpus
   tidy          only the checks of layout and style (part of `test`)
   gen           write the generated files again (docs/reference, transcripts)
   sbom [FILE]   write what the server is made of as CycloneDX (target/kidoku.cdx.json)
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         ["gates", names @ ..] => gates::run(names),
         ["torture", options @ ..] => torture::run(options),
         ["sim", options @ ..] => sim::run(options),
+        ["fuzz", words @ ..] => fuzz::run(words),
         ["tidy"] => program::cargo(&["test", "--package", "xtask"]),
         ["gen"] => suite::generate(),
         ["sbom"] => supply::write_bill("target/kidoku.cdx.json"),

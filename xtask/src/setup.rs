@@ -16,6 +16,9 @@ const NODE_PACKAGE: &str = "node@22.23.3";
 /// The conformance suite of HTTP/2, by others; its go.mod has the version.
 const H2SPEC: &str = "github.com/summerwind/h2spec/cmd/h2spec";
 
+/// The version of cargo-fuzz.
+const CARGO_FUZZ: &str = "0.13.2";
+
 /// What the tests run, and the Debian package that brings it.
 const PROGRAMS: [(&str, &[&str], &str); 11] = [
     ("redis-cli", &["--version"], "redis-tools"),
@@ -41,7 +44,25 @@ pub(crate) fn run() -> Result<(), String> {
     node_clients()?;
     go_client()?;
     python_tools()?;
-    go_tools()
+    go_tools()?;
+    fuzzing()
+}
+
+/// The nightly toolchain and cargo-fuzz. A developer's machine may do without: the gate says so
+/// there, and fails in continuous integration.
+fn fuzzing() -> Result<(), String> {
+    if output("rustup", &["run", "nightly", "rustc", "--version"]).is_none() {
+        let words = ["toolchain", "install", "nightly", "--profile", "minimal"];
+        if let Err(why) = program::run("rustup", &mut command("rustup", &words)) {
+            println!("    no nightly toolchain, so no fuzzing: {why}");
+            return Ok(());
+        }
+    }
+    if output("cargo-fuzz", &["--version"]).is_none() {
+        let words = ["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked"];
+        program::run("cargo install cargo-fuzz", &mut command("cargo", &words))?;
+    }
+    Ok(())
 }
 
 fn system_packages() -> Result<(), String> {

@@ -6,7 +6,7 @@ use std::fs;
 
 /// `crate: may depend on`. The store, the log and the protocol never see each other; the core sees
 /// nobody. The second list may be used by tests only.
-const ALLOWED: [(&str, &[&str], &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str], &[&str]); 8] = [
     ("kidoku-core", &[], &[]),
     ("kidoku-proto", &["kidoku-core"], &[]),
     ("kidoku-store", &["kidoku-core"], &[]),
@@ -17,6 +17,18 @@ const ALLOWED: [(&str, &[&str], &[&str]); 7] = [
         &[],
     ),
     ("kidoku-torture", &[], &[]),
+    (
+        "kidoku-fuzz",
+        &[
+            "kidoku",
+            "kidoku-core",
+            "kidoku-log",
+            "kidoku-proto",
+            "kidoku-sim",
+            "kidoku-store",
+        ],
+        &[],
+    ),
     (
         "kidoku",
         &["kidoku-core", "kidoku-proto", "kidoku-store", "kidoku-log"],
