@@ -2,6 +2,7 @@
 
 use crate::options::Options;
 use crate::server::{Server, TempDir, serve_command};
+use crate::web::Web;
 use crate::wire::{Client, Value};
 use std::fs::{self, File};
 use std::path::Path;
@@ -52,7 +53,10 @@ pub fn run(options: &mut Options) -> Result<String, String> {
 
     // By `kill -9`, the youngest part in the log alone.
     let mut server = Server::on(&dir, &["--dev"]);
-    fill(&server, users)?;
+    fill(&server, users).map_err(|why| {
+        let ready = Web::new(server.admin_address()).get("/readyz").body;
+        format!("{why}; /readyz: {ready}")
+    })?;
     server.kill();
     let killed = best(&dir, users, tries)?;
     let log_bytes = bytes_of(&dir.join("log"));

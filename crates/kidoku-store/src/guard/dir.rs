@@ -83,6 +83,8 @@ pub(crate) struct Guards {
     /// Files whose guards are as they should be.
     known: Mutex<HashMap<String, Identity>>,
     walk: Mutex<Walk>,
+    /// Held by whoever makes guards: two would write the same file.
+    maker: Mutex<()>,
 }
 
 /// A missing file is no error: the engine removes files at any time.
@@ -110,6 +112,7 @@ impl Guards {
             rot,
             known: Mutex::default(),
             walk: Mutex::default(),
+            maker: Mutex::default(),
         }
     }
 
@@ -396,6 +399,7 @@ impl Guards {
     /// # Errors
     /// When a file can not be read or written.
     pub(crate) fn renew(&self) -> io::Result<()> {
+        let _maker = lock(&self.maker);
         let files = self.files()?;
         let mut changed = false;
         for file in &files {

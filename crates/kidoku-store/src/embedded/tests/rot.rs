@@ -193,6 +193,26 @@ fn what_is_not_settled_is_not_there_after_a_start_and_what_is_written_later_wins
 }
 
 #[test]
+fn guards_are_made_by_several_threads_at_once_without_a_failure() {
+    let (scratch, _) = sound();
+    let store = open(&scratch);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..5_u64 {
+                    let user = USERS + thread * 100 + round;
+                    fill(store, &overlay(user..user + 1, 1));
+                    store.settle_files().unwrap();
+                    store.keeper.guards().renew().unwrap();
+                }
+            });
+        }
+    });
+    assert!(store.rot().report().is_empty());
+}
+
+#[test]
 fn the_settled_lsn_is_kept_and_a_rotten_one_is_not_believed() {
     let (scratch, _) = sound();
     let store = open(&scratch);
