@@ -208,12 +208,16 @@ impl Client {
         bytes
     }
 
-    /// The bytes of one reply, as they came.
+    /// The bytes of one reply, as they came. Push frames come at their own time and are left out.
     pub fn raw<W: AsRef<[u8]>>(&mut self, words: &[W]) -> String {
         self.send(&encode(words));
-        let mut out = String::new();
-        self.raw_reply(&mut out);
-        out
+        loop {
+            let mut out = String::new();
+            self.raw_reply(&mut out);
+            if !out.starts_with('>') {
+                return out;
+            }
+        }
     }
 
     fn raw_reply(&mut self, out: &mut String) {
