@@ -26,7 +26,7 @@ struct control {
     uint32_t places; /* in which directory */
     int32_t error;   /* errno of a call that fails */
     uint32_t lie;    /* syncs do nothing and say that all is well */
-    uint32_t half;   /* a write that fails writes half before */
+    uint32_t half;   /* a write that fails takes half first, and the next one fails */
     uint64_t skip;   /* so many calls go through first */
     uint64_t fail;   /* and so many fail then */
     uint64_t seen;
@@ -35,7 +35,8 @@ struct control {
 };
 
 static struct control *control;
-static unsigned char spoiled[HANDLES];
+static unsigned char spoiled[HANDLES]; /* a sync of the handle has failed */
+static unsigned char cut[HANDLES];     /* its last write was cut short, the next one fails */
 
 __attribute__((constructor)) static void begin(void) {
     const char *name = getenv("FAULT_CONTROL");
@@ -96,11 +97,17 @@ static int fail(void) {
 
 ssize_t write(int handle, const void *bytes, size_t count) {
     NEXT(write);
-    if (hit_handle(WRITE, handle)) {
-        if (load(&control->half) && count > 1) next(handle, bytes, count / 2);
+    int known = handle >= 0 && handle < HANDLES;
+    if (known && cut[handle]) {
+        cut[handle] = 0;
         return fail();
     }
-    return next(handle, bytes, count);
+    if (!hit_handle(WRITE, handle)) return next(handle, bytes, count);
+    if (!known || !load(&control->half) || count < 2) return fail();
+    /* As a disk that fills up does: it says how much it took, and fails the next write. */
+    ssize_t taken = next(handle, bytes, count / 2);
+    cut[handle] = taken > 0;
+    return taken;
 }
 
 ssize_t writev(int handle, const struct iovec *pieces, int count) {
@@ -133,7 +140,7 @@ int fdatasync(int handle) {
 
 int close(int handle) {
     NEXT(close);
-    if (handle >= 0 && handle < HANDLES) spoiled[handle] = 0;
+    if (handle >= 0 && handle < HANDLES) spoiled[handle] = cut[handle] = 0;
     return next(handle);
 }
 

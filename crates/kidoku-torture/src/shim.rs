@@ -59,7 +59,7 @@ pub struct Fault {
     pub skip: u64,
     /// So many fail then.
     pub fail: u64,
-    /// A write that fails writes half of its bytes before.
+    /// A write that fails takes half of its bytes first, and the next one fails.
     pub half: bool,
 }
 

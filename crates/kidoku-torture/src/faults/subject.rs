@@ -1,6 +1,6 @@
 //! A server under load whose disk is about to fail, and those who watch it.
 
-use crate::load::{Lane, Port, check, drive};
+use crate::load::{Lane, Port, Signals, check, drive};
 use crate::random::Random;
 use crate::server::Server;
 use crate::web::Web;
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest that any reply may take, whatever the disk does, on a machine that does much else.
 pub(super) const REPLY_MAX: Duration = Duration::from_secs(10);
+
+/// For so long nothing may have been written for all to count as quiet.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// How often something is looked at.
 const STEP: Duration = Duration::from_millis(10);
@@ -140,7 +143,7 @@ pub(super) fn under_load(
     server: &Server,
     lanes: &mut [Lane],
     totals: &mut Totals,
-    then: impl FnOnce(&mut Subject<'_>, &mut Totals) -> Result<(), String>,
+    then: impl FnOnce(&mut Subject<'_>, &mut Totals, &Signals) -> Result<(), String>,
 ) -> Result<(), String> {
     let (stop, pushes, reads) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let mut probe = server.client();
@@ -172,7 +175,9 @@ pub(super) fn under_load(
             pushes,
             acknowledged,
         };
-        let driven = drive(lanes, addresses, PACE, |_| then(&mut subject, totals));
+        let driven = drive(lanes, addresses, PACE, |signals| {
+            then(&mut subject, totals, signals)
+        });
         stop.store(true, Ordering::SeqCst);
         let read = reader
             .join()
@@ -342,6 +347,23 @@ impl Subject<'_> {
             Ok(subject.pushes.load(Ordering::SeqCst) > pushes)
         })?;
         Ok(took)
+    }
+
+    /// Waits until nothing is written any more, neither to the log nor to the store.
+    pub(super) fn is_quiet(&mut self) -> Result<(), String> {
+        let figures = |subject: &Self| {
+            let names = ["kidoku_store_flushes_total", "kidoku_log_groups_total"];
+            names.map(|name| subject.metric(name))
+        };
+        let mut last = figures(self);
+        let mut since = Instant::now();
+        self.until("all is quiet", PATIENCE, |subject| {
+            let now = figures(subject);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            Ok(since.elapsed() > QUIET)
+        })
     }
 
     /// For so long nothing is acknowledged and nothing more is called durable.

@@ -147,7 +147,7 @@ fn live(cases: &[Case], seed: u64) -> Result<Totals, String> {
     for life in cases.chunks(FAULTS_OF_A_LIFE) {
         let mut server = start(dir.path(), &[], &shim.environment())?;
         look(&server, &mut lanes, &mut totals)?;
-        under_load(&server, &mut lanes, &mut totals, |subject, totals| {
+        under_load(&server, &mut lanes, &mut totals, |subject, totals, _| {
             for case in life {
                 one(subject, &shim, case, totals).map_err(|why| format!("{case:?}: {why}"))?;
             }

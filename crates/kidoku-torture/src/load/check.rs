@@ -142,9 +142,11 @@ fn check_state(
     let whom = format!("{} in {}", book.user(user), book.channel(channel));
     let possible = &book.standings[&(user, channel)];
     if !possible.contains(&found.standing) {
+        let lowest = possible.first();
         return Err(format!(
-            "{whom}: {:?}, owed one of {possible:?}",
-            found.standing
+            "{whom}: {:?}, owed one of {} standings from {lowest:?} on",
+            found.standing,
+            possible.len()
         ));
     }
     let line = found.standing.cursor;

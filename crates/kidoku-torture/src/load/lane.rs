@@ -35,12 +35,50 @@ pub struct Signals {
     stop: AtomicBool,
     cut: AtomicBool,
     cut_lanes: AtomicUsize,
+    pause: AtomicBool,
+    paused_lanes: AtomicUsize,
 }
 
 impl Signals {
     /// Ends the work.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Has every lane wait, with nothing under way, and waits until all do.
+    ///
+    /// # Errors
+    /// A lane gets no replies.
+    pub fn pause(&self, lanes: usize) -> Result<(), String> {
+        self.pause.store(true, Ordering::SeqCst);
+        let begun = Instant::now();
+        while self.paused_lanes.load(Ordering::SeqCst) < lanes {
+            if begun.elapsed() > PATIENCE {
+                return Err("a lane does not come to rest".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Has every lane go on.
+    pub fn resume(&self) {
+        self.pause.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits while a pause is asked for. For lanes without anything under way.
+    fn rest(&self) {
+        if self.pause.load(Ordering::SeqCst) {
+            self.paused_lanes.fetch_add(1, Ordering::SeqCst);
+            while self.pause.load(Ordering::SeqCst) && !self.is_stopped() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.paused_lanes.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.pause.load(Ordering::SeqCst)
     }
 
     fn is_stopped(&self) -> bool {
@@ -186,8 +224,12 @@ impl Lane {
             if stopping && under_way.is_empty() {
                 return;
             }
+            if under_way.is_empty() {
+                signals.rest();
+            }
+            let ending = stopping || signals.is_pausing();
             let mut bytes = Vec::new();
-            while !stopping && under_way.len() < WINDOW {
+            while !ending && under_way.len() < WINDOW {
                 let op = self.next();
                 bytes.extend(encode(&op.words(&self.book)));
                 under_way.push_back((op, Instant::now()));
@@ -195,7 +237,7 @@ impl Lane {
             client.send(&bytes);
             let mut refused = false;
             // Half of them: so the connection is never idle.
-            for _ in 0..(under_way.len() / 2).max(1) {
+            for _ in 0..under_way.len().div_ceil(2) {
                 let Some(reply) = client.try_receive() else {
                     return self.give_up(under_way);
                 };
@@ -234,6 +276,7 @@ impl Lane {
     fn streams(&mut self, web: &Web, signals: &Signals, pace: Duration) {
         while !signals.is_stopped() {
             self.look_aside(signals, std::iter::empty());
+            signals.rest();
             let count = self.random.between(1, EVENTS);
             let ops: Vec<Op> = (0..count).map(|_| self.next()).collect();
             let body: String = ops.iter().map(|op| op.line(&self.book)).collect();
