@@ -1,7 +1,7 @@
 //! Restart: how long from the start of the process until it answers right, with many read states.
 
 use crate::options::Options;
-use crate::server::{Server, TempDir, serve_command};
+use crate::server::{Server, TempDir, cpu_seconds, serve_command};
 use crate::web::Web;
 use crate::wire::{Client, Value};
 use std::fs::{self, File};
@@ -24,9 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Between two looks at whether the server is ready.
 const STEP: Duration = Duration::from_millis(2);
-
-/// Clock ticks of the system's account of a process in a second, as on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// One start.
 #[derive(Clone, Copy, Debug)]
@@ -181,19 +178,6 @@ fn send(client: &mut Client, commands: &mut Vec<Vec<String>>) -> Result<(), Stri
     }
     commands.clear();
     Ok(())
-}
-
-fn cpu_seconds(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in brackets may hold spaces.
-    let after = text.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum();
-    ticks / TICKS_PER_SECOND
 }
 
 fn bytes_of(dir: &Path) -> u64 {

@@ -19,11 +19,19 @@ pub struct TempDir(PathBuf);
 impl TempDir {
     /// A fresh one among the temporary files.
     pub fn new() -> Self {
+        Self::within(&std::env::temp_dir()).unwrap()
+    }
+
+    /// A fresh one in another place.
+    ///
+    /// # Errors
+    /// There is no such place, or it may not be written to.
+    pub fn within(place: &Path) -> std::io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("kidoku-it-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        let path = place.join(format!("kidoku-it-{}-{number}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Self(path))
     }
 
     /// Where it is.
@@ -108,6 +116,15 @@ impl Server {
     /// With these arguments and a fresh data directory.
     pub fn with(args: &[&str]) -> Self {
         let dir = TempDir::new();
+        let mut server = Self::on(dir.path(), args);
+        server.own_dir = Some(dir);
+        server
+    }
+
+    /// The same with a data directory in memory where there is such a place, so that what is
+    /// measured is not the disk.
+    pub fn off_the_disk(args: &[&str]) -> Self {
+        let dir = TempDir::within(Path::new("/dev/shm")).unwrap_or_default();
         let mut server = Self::on(dir.path(), args);
         server.own_dir = Some(dir);
         server
@@ -247,6 +264,22 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Seconds of processor that a process has used; 0 when it is gone.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    // As on every Linux.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in brackets may hold spaces.
+    let after = text.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum();
+    ticks / TICKS_PER_SECOND
 }
 
 /// `kidoku serve` on free ports.

@@ -2,7 +2,7 @@
 //! commands out and sends the next when answers come, or open-loop, where commands fall due at a
 //! rate whatever the server does.
 
-use super::machine::figure;
+use super::machine::{Usage, figure};
 use super::replies::{Kind, Replies, Speech};
 use super::world::{self, World};
 use std::collections::VecDeque;
@@ -39,6 +39,8 @@ pub(super) enum Mix {
 /// One run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
+    /// The server's process.
+    pub(super) pid: u32,
     pub(super) address: SocketAddr,
     pub(super) speech: Speech,
     pub(super) mix: Mix,
@@ -62,6 +64,10 @@ pub(super) struct Outcome {
     /// Connections that the server ended.
     pub(super) hung_up: u64,
     pub(super) seconds: f64,
+    /// Seconds of processor that the server used meanwhile.
+    pub(super) server_s: f64,
+    /// Seconds that the server had its core to use.
+    pub(super) to_use_s: f64,
     pub(super) oddity: Option<String>,
     /// How long commands took from when they were put into the queue of their connection.
     pub(super) latencies: Vec<Duration>,
@@ -71,6 +77,16 @@ impl Outcome {
     /// Commands done a second.
     pub(super) fn goodput(&self) -> f64 {
         figure(self.done) / self.seconds
+    }
+
+    /// Commands done in each second that the server had its core to use.
+    pub(super) fn goodput_to_use(&self) -> f64 {
+        figure(self.done) / self.to_use_s
+    }
+
+    /// Microseconds of processor that the server used for each command done.
+    pub(super) fn server_us_each(&self) -> f64 {
+        self.server_s * 1e6 / figure(self.done)
     }
 
     /// Commands that fell due a second.
@@ -109,14 +125,14 @@ pub(super) fn run(plan: &Plan, world: &mut World) -> Outcome {
     let end = counts_from + plan.time;
     let mut outcome = Outcome::default();
     let mut due = Due::default();
-    let mut counting = false;
+    let mut before = None;
     loop {
         let now = Instant::now();
         if now >= end {
             break;
         }
-        if !counting && now >= counts_from {
-            counting = true;
+        if before.is_none() && now >= counts_from {
+            before = Some(Usage::now(plan.pid));
             outcome = Outcome::default();
         }
         let share = due.share(plan, now.duration_since(begun), connections.len());
@@ -128,6 +144,9 @@ pub(super) fn run(plan: &Plan, world: &mut World) -> Outcome {
             sleep(Duration::from_micros(50));
         }
     }
+    let (before, after) = (before.unwrap_or_default(), Usage::now(plan.pid));
+    outcome.server_s = after.server_since(before);
+    outcome.to_use_s = after.to_use_since(before);
     outcome.seconds = plan.time.as_secs_f64();
     outcome.hung_up = connections.iter().map(|one| u64::from(one.gone)).sum();
     for connection in connections {

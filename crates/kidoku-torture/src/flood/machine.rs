@@ -17,6 +17,51 @@ pub(super) fn pin(pid: u32, core: &str) -> Result<(), String> {
     run("taskset", &["-a", "-c", "-p", core, &pid.to_string()])
 }
 
+/// What a second of `/proc` is divided into.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Seconds of processor since a process began and since the machine started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// What the server has used.
+    server_s: f64,
+    /// How long nobody had anything to do on the server's core.
+    idle_s: f64,
+}
+
+impl Usage {
+    /// As it is now.
+    pub(super) fn now(pid: u32) -> Self {
+        let cores = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let name = format!("cpu{SERVER_CORE} ");
+        let core = cores.lines().find_map(|line| line.strip_prefix(&name));
+        // Fields: user, nice, system, idle, waiting for a disk.
+        let idle = ticks(core.unwrap_or_default(), 3, 2);
+        Self {
+            server_s: crate::server::cpu_seconds(pid),
+            idle_s: idle,
+        }
+    }
+
+    /// Seconds of processor that the server used since `before`.
+    pub(super) fn server_since(self, before: Self) -> f64 {
+        self.server_s - before.server_s
+    }
+
+    /// Seconds since `before` that its core was the server's: it ran, or nobody did. What other
+    /// programs took of the core is no fault of the server.
+    pub(super) fn to_use_since(self, before: Self) -> f64 {
+        self.server_since(before) + (self.idle_s - before.idle_s)
+    }
+}
+
+/// The sum of some fields of a line of `/proc`, in seconds.
+fn ticks(line: &str, skip: usize, take: usize) -> f64 {
+    let fields = line.split_whitespace().skip(skip).take(take);
+    let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / TICKS_PER_SECOND
+}
+
 /// Asks for more of the machine than what else runs on it, so that a build beside it is not taken
 /// for a slow server. Not everybody may; then the measurement needs a quiet machine.
 pub(super) fn step_forward() {

@@ -120,7 +120,7 @@ pub(super) fn run_slow(seconds: f64, rounds: usize) -> Result<Vec<String>, Strin
 }
 
 fn start(args: &[&str]) -> Result<Server, String> {
-    let server = Server::with(args);
+    let server = Server::off_the_disk(args);
     machine::pin(server.pid(), machine::SERVER_CORE)?;
     Ok(server)
 }
@@ -139,6 +139,7 @@ fn compare(
         Speech::Http => server.http_address(),
     };
     let plan = |pace| Plan {
+        pid: server.pid(),
         address,
         speech: way.speech,
         mix: way.mix,
@@ -153,9 +154,9 @@ fn compare(
         let peak = load::run(&plan(Pace::Closed(way.window)), world);
         let rate = peak.goodput() * OFFERED_SHARE;
         let flood = watch.during(server, || load::run(&plan(Pace::Open(rate)), world));
-        kept(way.name, &peak)?;
-        kept(way.name, &flood)?;
-        shares.push(flood.goodput() / peak.goodput());
+        kept(&format!("{} at its peak, round {round}", way.name), &peak)?;
+        kept(&format!("{} flooded, round {round}", way.name), &flood)?;
+        shares.push(flood.goodput_to_use() / peak.goodput_to_use());
         busy += flood.busy;
         last = Some((peak, flood));
         if round >= rounds && median(&mut shares) >= GOODPUT_SHARE_MIN {
@@ -211,8 +212,10 @@ impl Watch {
 fn kept(name: &str, outcome: &Outcome) -> Result<(), String> {
     if outcome.refused + outcome.busy_without_time + outcome.hung_up > 0 || outcome.done == 0 {
         return Err(format!(
-            "{name}: {} done, {} refused, {} BUSY without a time, {} connections ended; the first: {:?}",
+            "{name}: {} of {} done, {} held back, {} refused, {} BUSY without a time, {} connections ended; the first: {:?}",
             outcome.done,
+            outcome.offered,
+            outcome.held_back,
             outcome.refused,
             outcome.busy_without_time,
             outcome.hung_up,
@@ -226,10 +229,12 @@ fn line(name: &str, mut peak: Outcome, mut flood: Outcome, share: f64) -> String
     let rate = |count| figure(count) / flood.seconds / 1e3;
     format!(
         "{name:22} peak {:7.1} k/s  offered {:7.1} k/s  goodput {:7.1} k/s  ratio {share:.2}  \
-         BUSY {:6.1} k/s  held back {:7.1} k/s  p99 {:?} -> {:?}",
+         processor {:.1} -> {:.1} us  BUSY {:6.1} k/s  held back {:7.1} k/s  p99 {:?} -> {:?}",
         peak.goodput() / 1e3,
         flood.offered_rate() / 1e3,
         flood.goodput() / 1e3,
+        peak.server_us_each(),
+        flood.server_us_each(),
         rate(flood.busy),
         rate(flood.held_back),
         p99(&mut peak.latencies),
