@@ -28,7 +28,7 @@ const TORTURES: &[Torture] = &[
     },
     Torture {
         name: "flood",
-        about: "overload and hostile clients [--seconds S] [--rounds N] [--connections N]",
+        about: "overload and hostile clients: --seconds --rounds --connections --part",
         run: kidoku_torture::flood::run,
     },
     Torture {

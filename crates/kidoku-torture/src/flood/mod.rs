@@ -7,11 +7,13 @@
 mod crowd;
 mod good;
 mod hostile;
+mod http_busy;
 mod load;
 mod machine;
 mod overload;
 mod replies;
 mod slow_disk;
+mod times;
 mod world;
 
 use crate::options::Options;
@@ -32,6 +34,29 @@ pub fn run(options: &mut Options) -> Result<String, String> {
     machine::step_forward();
     machine::pin(std::process::id(), machine::LOAD_CORE)?;
     let wanted = |name: &str| part == "all" || part == name;
+    // They take a minute and ask for next to nothing, so they go on beside the rest.
+    let times = if wanted("times") {
+        let servers = times::Servers::start()?;
+        Some(std::thread::spawn(move || servers.run()))
+    } else {
+        None
+    };
+    let mut lines = measure(&wanted, seconds, rounds, connections)?;
+    if let Some(times) = times {
+        lines.push(times.join().map_err(|_| "the time limits panicked")??);
+    }
+    for line in &lines {
+        println!("    {line}");
+    }
+    Ok(format!("{} measurements held", lines.len()))
+}
+
+fn measure(
+    wanted: &dyn Fn(&str) -> bool,
+    seconds: f64,
+    rounds: usize,
+    connections: usize,
+) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
     if wanted("cost") {
         lines.extend(hostile::cost(connections)?);
@@ -48,8 +73,8 @@ pub fn run(options: &mut Options) -> Result<String, String> {
     if wanted("slow") {
         lines.extend(overload::run_slow(seconds, rounds)?);
     }
-    for line in &lines {
-        println!("    {line}");
+    if wanted("busy") {
+        lines.push(http_busy::run()?);
     }
-    Ok(format!("{} measurements held", lines.len()))
+    Ok(lines)
 }

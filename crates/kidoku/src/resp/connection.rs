@@ -7,16 +7,15 @@
 
 use super::RespServer;
 use super::budget::Budget;
+use super::crowd;
 use super::dispatch::Deferred;
 use super::input::Input;
 use super::io::Io;
-use super::limits::{
-    CROWDED_BYTES_MAX, CROWDED_REQUESTS_MAX, CROWDED_WEIGHT_MAX, EVENTS_WAITING_MAX, LINGER,
-    LOGIN_TIME_MAX, OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES, WRITE_STALL_MAX,
-};
+use super::limits::{LINGER, LOGIN_TIME_MAX, WRITE_STALL_MAX};
 use super::output::{Output, Sent};
 use super::session::Session;
 use super::slots::{Front, Ready, Slots};
+use super::waiting::Waiting;
 use crate::engine::core::{Asker, Core};
 use crate::engine::gate::View;
 use crate::engine::pressure::Share;
@@ -31,7 +30,6 @@ use kidoku_proto::resp::Protocol;
 use kidoku_proto::resp::reply::{ReplyContext, write_event, write_result};
 use kidoku_proto::resp::write::Writer;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -77,7 +75,7 @@ pub(super) struct State {
     /// It is in the list of connections with a deadline.
     deadline_watched: bool,
     /// Events whose ids have to be looked up first, and whether somebody is at it.
-    pub(super) events: VecDeque<Arc<Event>>,
+    pub(super) events: Waiting<Arc<Event>>,
     pub(super) events_run: bool,
     /// What of it the core knows,
     known: Share,
@@ -149,7 +147,7 @@ impl Connection {
             held_up: false,
             deadline: None,
             deadline_watched: false,
-            events: VecDeque::new(),
+            events: Waiting::new(),
             events_run: false,
             known: Share::default(),
             known_without_key: false,
@@ -333,11 +331,8 @@ impl Connection {
 
     /// True when others, who have less under way, go first. What it has under way brings it back.
     pub(super) fn stands_back(&self, state: &State) -> bool {
-        let pressure = &self.core.pressure;
-        let (requests, weight) = state.slots.owed();
-        let has_much = requests >= CROWDED_REQUESTS_MAX || weight >= CROWDED_WEIGHT_MAX;
-        (has_much && pressure.is_crowded())
-            || (state.output.pending() > CROWDED_BYTES_MAX && pressure.buffers_are_full())
+        let unsent = state.output.pending();
+        crowd::stands_back(&self.core.pressure, state.slots.owed(), unsent)
     }
 
     /// Parses what is there, or reads more.
@@ -513,7 +508,7 @@ impl Connection {
     /// Encodes answers as they may leave, until the buffer is full.
     fn encode_ready(&self, state: &mut State, view: View) -> Encoded {
         loop {
-            if state.output.pending() > OUTPUT_PAUSE_BYTES {
+            if state.output.is_paused() {
                 return Encoded::Full;
             }
             match state.slots.take_front(view) {
@@ -543,7 +538,7 @@ impl Connection {
         }
         let mut writer = Writer::new(state.output.buffer(&self.io), Protocol::Resp3);
         write_event(&mut writer, event, names);
-        if state.output.pending() > OUTPUT_BYTES_MAX {
+        if state.output.is_too_much() {
             // A watcher that does not read is of no use to its user, and costs memory.
             self.cut_off(state, DropReason::Output);
         }
@@ -557,7 +552,7 @@ impl State {
             && self.deferred.is_none()
             && !self.task_runs
             && self.slots.has_room(1)
-            && self.output.pending() <= OUTPUT_PAUSE_BYTES
+            && !self.output.is_paused()
     }
 
     /// Has answers wake the task.
@@ -585,13 +580,12 @@ impl Asker for Connection {
         if state.phase != Phase::Open || !self.keep_or_refuse(&mut state) {
             return;
         }
-        if state.events.len() >= EVENTS_WAITING_MAX {
-            self.cut_off(&mut state, DropReason::Output);
-        } else if state.session.is_opaque() {
-            state.events.push_back(Arc::clone(event));
+        if !state.session.is_opaque() {
+            self.write_event(&mut state, event, None);
+        } else if state.events.push(Arc::clone(event)).is_ok() {
             self.start_events(&mut state);
         } else {
-            self.write_event(&mut state, event, None);
+            self.cut_off(&mut state, DropReason::Output);
         }
     }
 

@@ -6,7 +6,8 @@
 
 use super::budget::Budget;
 use super::connection::{Connection, Phase, State};
-use super::limits::{COMMANDS_WITHOUT_KEY_MAX, CROWDED_BYTES_MAX};
+use super::crowd;
+use super::limits::COMMANDS_WITHOUT_KEY_MAX;
 use crate::metrics::DropReason;
 use kidoku_core::error::Error;
 use kidoku_proto::error::CommandError;
@@ -85,9 +86,7 @@ impl Connection {
             return;
         }
         let rest = input.bytes.len() - taken;
-        if matches!(stop, Stop::Incomplete)
-            && rest > CROWDED_BYTES_MAX
-            && self.core.pressure.buffers_are_full()
+        if matches!(stop, Stop::Incomplete) && crowd::is_too_long_a_half(&self.core.pressure, rest)
         {
             // Half a request can be neither refused nor skipped, so its connection goes.
             let error = CommandError::from(Error::Busy);

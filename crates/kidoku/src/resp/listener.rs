@@ -149,8 +149,8 @@ async fn serve_one(
     }
 }
 
-/// Says why, if the socket takes it at once, and closes. With TLS there is no way to say it that
-/// would not take what is short.
+/// Says why, if the socket takes it at once, and closes. With TLS it only closes: to say it would take
+/// a handshake, which costs a hundred times the line, just when all who were cut off come again.
 fn refuse(server: &RespServer, stream: &TcpStream, why: &str) {
     if !server.acceptor.is_tls() {
         let line = format!("-LIMIT {why}\r\n");

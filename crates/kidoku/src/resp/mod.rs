@@ -8,6 +8,7 @@
 mod budget;
 mod check;
 mod connection;
+mod crowd;
 mod dispatch;
 mod input;
 mod io;
@@ -21,6 +22,7 @@ mod slots;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiting;
 
 pub(crate) use listener::serve;
 

@@ -1,6 +1,7 @@
 //! What a connection has to send and the socket has not taken yet.
 
 use super::io::Io;
+use super::limits::{OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES};
 use crate::net::stream::Stream;
 use std::io::ErrorKind;
 
@@ -29,6 +30,16 @@ impl Output {
     /// Bytes still to be sent.
     pub(crate) fn pending(&self) -> usize {
         self.bytes.len() - self.sent
+    }
+
+    /// True when nothing more is to be read or encoded before some of it is sent.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pending() > OUTPUT_PAUSE_BYTES
+    }
+
+    /// True when it is more than is kept for anybody.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.pending() > OUTPUT_BYTES_MAX
     }
 
     /// Bytes of memory that the buffer takes.
@@ -88,5 +99,32 @@ impl Output {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of which a part was sent, so that it is not the buffer's length that counts.
+    fn unsent(count: usize) -> Output {
+        let sent = 1_000;
+        Output {
+            bytes: vec![0; sent + count],
+            sent,
+            blocked: true,
+        }
+    }
+
+    #[test]
+    fn a_mebibyte_of_answers_may_be_unsent_and_one_byte_more_pauses_the_connection() {
+        assert!(!unsent(OUTPUT_PAUSE_BYTES).is_paused());
+        assert!(unsent(OUTPUT_PAUSE_BYTES + 1).is_paused());
+    }
+
+    #[test]
+    fn sixteen_mebibytes_may_be_unsent_and_one_byte_more_is_too_much() {
+        assert!(!unsent(OUTPUT_BYTES_MAX).is_too_much());
+        assert!(unsent(OUTPUT_BYTES_MAX + 1).is_too_much());
     }
 }

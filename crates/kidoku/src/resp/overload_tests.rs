@@ -2,9 +2,13 @@
 
 use super::limits::{COMMANDS_WITHOUT_KEY_MAX, without_key_max};
 use super::tests::{Client, TempDir, config, keyed_config, start, start_with_keys};
+use crate::config::{AppConfig, IdMode};
 use crate::engine::pressure::BUFFER_BYTES_MAX;
 use crate::metrics::DropReason;
 use crate::server::Running;
+use kidoku_core::id::App;
+use kidoku_torture::certificates::Authority;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 fn dropped(running: &Running, wanted: DropReason) -> u64 {
@@ -134,5 +138,112 @@ fn half_requests_over_what_buffers_may_hold_are_refused_and_their_memory_is_give
         answer.starts_with("-ERR unknown command")
     });
     drop(good);
+    running.wait().unwrap();
+}
+
+/// Users of one channel whose events a connection gets: as many as it may watch.
+const WATCHED: usize = 1_000;
+
+/// A connection that watches all members of channel `room`.
+fn watcher(address: SocketAddr) -> Client {
+    let users: Vec<String> = (0..WATCHED).map(|number| format!("u{number}")).collect();
+    let users = users.join(" ");
+    let mut client = Client::connect_small(address);
+    client.check(
+        &format!("KD.JOIN room {users}\r\n"),
+        &format!(":{WATCHED}\r\n"),
+    );
+    client.send(&format!("HELLO 3\r\nKD.WATCH {users}\r\n"));
+    while client.line() != "+OK" {}
+    client
+}
+
+/// Posts to `room` until the watcher has been cut off for `reason`. Events of many users come behind
+/// the answer, and several posts that are close together make one event of a user.
+fn post_until_dropped(running: &Running, prefix: &str, reason: DropReason) {
+    let mut poster = Client::connect(running.addresses().resp);
+    let begun = Instant::now();
+    for id in 1.. {
+        poster.check(&format!("KD.POST room {prefix}{id}\r\n"), ":1\r\n");
+        if dropped(running, reason) > 0 {
+            return;
+        }
+        let stalled = dropped(running, DropReason::Stall);
+        assert_eq!(stalled, 0, "it is cut off for reading nothing");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{id} posts");
+    }
+}
+
+#[test]
+fn a_watcher_that_takes_too_little_of_its_events_is_cut_off() {
+    let dir = TempDir::new();
+    let running = start(config(dir.path(), 1));
+    let mut slow = watcher(running.addresses().resp);
+    // It reads, so that it is not for reading nothing that it is cut off.
+    let reader = std::thread::spawn(move || {
+        while slow.take(64 << 10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    post_until_dropped(&running, "", DropReason::Output);
+    reader.join().unwrap();
+    running.wait().unwrap();
+}
+
+#[test]
+fn a_watcher_with_too_many_events_whose_ids_are_not_looked_up_is_cut_off() {
+    let dir = TempDir::new();
+    let mut config = config(dir.path(), 1);
+    let opaque = AppConfig {
+        ids: IdMode::Opaque,
+    };
+    config.apps.insert(App::default_app(), opaque);
+    let running = start(config);
+    let mut watching = watcher(running.addresses().resp);
+    let reader = std::thread::spawn(move || while watching.take(1 << 20) {});
+    post_until_dropped(&running, "$m:", DropReason::Output);
+    reader.join().unwrap();
+    running.wait().unwrap();
+}
+
+/// A server with TLS.
+fn start_secure(dir: &TempDir, mut config: crate::config::Config) -> Running {
+    let own = Authority::new(dir.path(), "ca").issue("own");
+    config.tls.cert = Some(own.cert);
+    config.tls.key = Some(own.key);
+    if config.dev {
+        return start(config);
+    }
+    start_with_keys(config, dir).0
+}
+
+#[test]
+fn connections_in_their_handshake_count_as_ones_without_a_key() {
+    let dir = TempDir::new();
+    let mut config = keyed_config(&dir);
+    config.resp.connections_max = 8;
+    let running = start_secure(&dir, config);
+    let address = running.addresses().resp;
+    let silent = [Client::connect(address), Client::connect(address)];
+    wait_until("two handshakes", || without_key(&running) == 2);
+    assert_eq!(Client::connect(address).rest(), "");
+    assert_eq!(dropped(&running, DropReason::WithoutKey), 1);
+    drop(silent);
+    wait_until("their places", || without_key(&running) == 0);
+    running.wait().unwrap();
+}
+
+#[test]
+fn with_tls_a_connection_too_many_is_closed_without_a_word_and_counted() {
+    let dir = TempDir::new();
+    let mut config = config(dir.path(), 1);
+    config.resp.connections_max = 2;
+    let running = start_secure(&dir, config);
+    let address = running.addresses().resp;
+    let silent = [Client::connect(address), Client::connect(address)];
+    // Neither a line that is no TLS nor a handshake, which is what somebody else has to wait for.
+    assert_eq!(Client::connect(address).rest(), "");
+    assert_eq!(dropped(&running, DropReason::Connections), 1);
+    drop(silent);
     running.wait().unwrap();
 }

@@ -182,7 +182,7 @@ impl Connection {
 
     fn next_event(&self) -> Option<Arc<Event>> {
         self.update(|state| {
-            let event = state.events.pop_front();
+            let event = state.events.pop();
             state.events_run = event.is_some();
             event
         })

@@ -56,7 +56,19 @@ pub(crate) struct Client(TcpStream);
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap())
+    }
+
+    /// The same, and the system keeps little of what is not read.
+    pub(super) fn connect_small(address: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(32 << 10).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
@@ -107,6 +119,12 @@ impl Client {
     /// Sends as far as the server takes it: one that refuses may close while we still send.
     pub(super) fn send_what_goes(&mut self, bytes: &str) {
         let _may_fail = self.0.write_all(bytes.as_bytes()).is_err();
+    }
+
+    /// Reads at most so much; false = the connection has ended.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let mut piece = vec![0; bytes];
+        self.0.read(&mut piece).is_ok_and(|count| count > 0)
     }
 
     /// Everything up to the end of the connection.

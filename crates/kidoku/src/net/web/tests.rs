@@ -5,20 +5,28 @@ use super::{Port, serve};
 use crate::engine::shared::Phase;
 use crate::metrics::Connections;
 use crate::net::limits::{
-    H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADER_LIST_BYTES_MAX, HEADERS_MAX,
-    Times,
+    H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
+    H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADER_LIST_BYTES_MAX, HEADERS_MAX, Times,
 };
 use crate::net::tls::Acceptor;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use kidoku_torture::h2::{
+    self, ACK, DATA, END_STREAM, GOAWAY, INITIAL_WINDOW_SIZE, PING, RST_STREAM,
+};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
+
+type H2 = h2::H2<TcpStream>;
 
 /// Nothing here takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,12 +67,39 @@ fn routes() -> Router {
         tokio::time::sleep(3 * SHORT).await;
         "slow"
     };
+    // A body that is dropped is read by the library.
+    let never = |body: Body| async move {
+        let _kept = body;
+        std::future::pending::<StatusCode>().await
+    };
     Router::new()
         .route("/", get(async || "here"))
         .route("/locked", get(async || StatusCode::UNAUTHORIZED))
         .route("/large", get(large))
         .route("/slow", get(slow))
         .route("/echo", post(echo))
+        .route("/never", post(never))
+        .route("/endless", get(async || Body::new(Endless)))
+}
+
+/// Bytes that all [`Endless`] bodies have made.
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+/// A body that goes on for ever.
+struct Endless;
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let piece = Bytes::from_static(&[b'x'; 4 << 10]);
+        MADE.fetch_add(piece.len(), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
+    }
 }
 
 struct Served {
@@ -80,6 +115,10 @@ fn served(times: Times) -> Served {
 
 fn served_up_to(times: Times, connections_max: usize) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    served_on(listener, times, connections_max)
+}
+
+fn served_on(listener: TcpListener, times: Times, connections_max: usize) -> Served {
     let address = listener.local_addr().unwrap();
     let connections = Arc::<Connections>::default();
     let (phase, follows) = watch::channel(Phase::Running);
@@ -114,6 +153,16 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
+}
+
+fn open_h2(address: SocketAddr) -> H2 {
+    H2::open(connect(address))
+}
+
+/// Status and body of the answer to a request over HTTP/2.
+fn answer_of(h2: &mut H2, stream: u32) -> (u16, Vec<u8>) {
+    let answer = h2.answer(stream);
+    (answer.status, answer.body)
 }
 
 /// Waits for the other end to hang up; how long that took.
@@ -165,7 +214,7 @@ fn a_silent_connection_ends_when_its_first_request_is_due() {
     let mut begun = connect(server.address);
     begun.write_all(b"GET / HT").unwrap();
     assert!(until_closed(&mut begun) >= BELOW);
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     assert!(until_closed(&mut h2.stream) >= BELOW);
     // And one that asks in time stays.
     let mut good = connect(server.address);
@@ -215,14 +264,14 @@ fn an_idle_connection_is_kept_for_a_while_and_a_shorter_one_without_a_key() {
     let locked = HERE.replace("GET /", "GET /locked");
     assert_eq!(ask(&mut stranger, &locked).0, 401);
     assert!(until_closed(&mut stranger) < 3 * SHORT);
-    let mut stranger = H2::open(server.address);
+    let mut stranger = open_h2(server.address);
     stranger.ask(1, "/locked", &[]);
-    assert_eq!(stranger.answer(1).0, 401);
+    assert_eq!(answer_of(&mut stranger, 1).0, 401);
     let took = until_closed(&mut stranger.stream);
     assert!(took >= BELOW && took < 3 * SHORT, "{took:?}");
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.ask(1, "/", &[]);
-    assert_eq!(h2.answer(1), (200, b"here".to_vec()));
+    assert_eq!(answer_of(&mut h2, 1), (200, b"here".to_vec()));
     assert!(until_closed(&mut h2.stream) >= SHORT);
 }
 
@@ -242,9 +291,9 @@ fn a_request_takes_as_long_as_its_answer() {
         ask(&mut connect(server.address), &slow),
         (200, "slow".to_owned())
     );
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.ask(1, "/slow", &[]);
-    assert_eq!(h2.answer(1), (200, b"slow".to_vec()));
+    assert_eq!(answer_of(&mut h2, 1), (200, b"slow".to_vec()));
 }
 
 #[test]
@@ -265,9 +314,9 @@ fn a_body_must_go_on_coming() {
     let (status, why) = ask(&mut stalled, head);
     assert_eq!(status, 400);
     assert!(why.contains("nothing came for 1 seconds"), "{why}");
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.begin(1, "POST", "/echo", &[]);
-    let (status, why) = h2.answer(1);
+    let (status, why) = answer_of(&mut h2, 1);
     assert_eq!(status, 400);
     assert!(String::from_utf8(why).unwrap().contains("nothing came"));
 }
@@ -291,7 +340,7 @@ fn an_answer_must_go_on_being_taken() {
     let mut never = connect(server.address);
     never.write_all(large.as_bytes()).unwrap();
     // One that takes nothing over HTTP/2 fills no socket; the protocol's own window stops it.
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.ask(1, "/large", &[]);
     drop(stream);
     let begun = Instant::now();
@@ -364,58 +413,58 @@ fn an_http2_request_has_at_most_16_kib_of_headers() {
         .map(|(name, value)| name.len() + value.len() + 32)
         .sum();
     let room = usize::try_from(HEADER_LIST_BYTES_MAX).unwrap() - own - 32 - "x".len();
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.ask(1, "/", &[("x", &"a".repeat(room))]);
-    assert_eq!(h2.answer(1).0, 200);
+    assert_eq!(answer_of(&mut h2, 1).0, 200);
     h2.ask(3, "/", &[("x", &"a".repeat(room + 1))]);
-    assert_eq!(h2.answer(3).0, 431);
+    assert_eq!(answer_of(&mut h2, 3).0, 431);
     // The connection goes on.
     h2.ask(5, "/", &[]);
-    assert_eq!(h2.answer(5).0, 200);
+    assert_eq!(answer_of(&mut h2, 5).0, 200);
 }
 
 #[test]
 fn what_is_wrong_with_the_first_of_a_body_is_told_before_the_answer() {
     let server = served(UNLIMITED);
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.begin(1, "GET", "/", &[("content-length", "1")]);
     // Long enough for an answer, if it did not wait.
     std::thread::sleep(BELOW);
     h2.send(DATA, END_STREAM, 1, b"too long");
-    let reset = h2.next();
+    let reset = h2.hear();
     assert_eq!((reset.kind, reset.stream), (RST_STREAM, 1));
     assert_eq!(reset.payload, 1_u32.to_be_bytes(), "PROTOCOL_ERROR");
     // One that never ends is answered all the same, and one that is right at once.
     h2.begin(3, "GET", "/", &[]);
-    assert_eq!(h2.answer(3), (200, b"here".to_vec()));
+    assert_eq!(answer_of(&mut h2, 3), (200, b"here".to_vec()));
     h2.begin(5, "GET", "/", &[]);
     h2.send(DATA, END_STREAM, 5, b"nobody reads this");
-    assert_eq!(h2.answer(5), (200, b"here".to_vec()));
+    assert_eq!(answer_of(&mut h2, 5), (200, b"here".to_vec()));
 }
 
 #[test]
 fn an_http2_connection_has_100_requests_under_way_and_not_101() {
     let server = served(UNLIMITED);
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     let ids = (0..H2_STREAMS_MAX).map(|n| 2 * n + 1);
     for id in ids.clone() {
         h2.begin(id, "POST", "/echo", &[]);
     }
     let over = 2 * H2_STREAMS_MAX + 1;
     h2.begin(over, "POST", "/echo", &[]);
-    let refused = h2.next();
+    let refused = h2.hear();
     assert_eq!((refused.kind, refused.stream), (RST_STREAM, over));
     assert_eq!(refused.payload, 7_u32.to_be_bytes(), "REFUSED_STREAM");
     for id in ids {
         h2.send(DATA, END_STREAM, id, b"done");
     }
-    assert_eq!(h2.answer(1), (200, b"done".to_vec()));
+    assert_eq!(answer_of(&mut h2, 1), (200, b"done".to_vec()));
 }
 
 #[test]
 fn an_http2_connection_is_told_its_windows() {
     let server = served(UNLIMITED);
-    let h2 = H2::open(server.address);
+    let h2 = open_h2(server.address);
     let setting = |id: u16| {
         let found = h2
             .settings
@@ -428,6 +477,103 @@ fn an_http2_connection_is_told_its_windows() {
     assert_eq!(setting(6), Some(HEADER_LIST_BYTES_MAX + 1));
 }
 
+/// Sends the head of a request that nobody answers, and so much of its body.
+fn pour(h2: &mut H2, stream: u32, bytes: u32) {
+    h2.begin(stream, "POST", "/never", &[]);
+    let mut rest = usize::try_from(bytes).unwrap();
+    // The first piece is looked at before the request is, and makes room for as much.
+    let mut piece = 1;
+    while rest > 0 {
+        h2.send(DATA, 0, stream, &vec![b'x'; piece.min(rest)]);
+        rest -= piece.min(rest);
+        piece = usize::try_from(H2_FRAME_BYTES_MAX).unwrap();
+    }
+}
+
+/// Whether the connection goes on.
+fn is_served(h2: &mut H2) -> bool {
+    h2.send(PING, 0, 0, b"12345678");
+    let frame = h2.hear();
+    assert!([PING, GOAWAY].contains(&frame.kind), "{frame:?}");
+    frame.kind == PING
+}
+
+#[test]
+fn one_body_may_come_64_kib_ahead_and_not_a_byte_more() {
+    let server = served(UNLIMITED);
+    let mut h2 = open_h2(server.address);
+    pour(&mut h2, 1, H2_STREAM_WINDOW_BYTES);
+    assert!(is_served(&mut h2));
+    // One for the byte that was looked at, and one more.
+    h2.send(DATA, 0, 1, b"xx");
+    let refused = h2.hear();
+    assert_eq!((refused.kind, refused.stream), (RST_STREAM, 1));
+    assert_eq!(refused.payload, 3_u32.to_be_bytes(), "FLOW_CONTROL_ERROR");
+}
+
+#[test]
+fn all_bodies_of_an_http2_connection_may_come_256_kib_ahead_and_not_a_byte_more() {
+    let server = served(UNLIMITED);
+    let mut h2 = open_h2(server.address);
+    let full = H2_CONNECTION_WINDOW_BYTES / H2_STREAM_WINDOW_BYTES;
+    for n in 0..full {
+        pour(&mut h2, 2 * n + 1, H2_STREAM_WINDOW_BYTES);
+    }
+    assert!(is_served(&mut h2));
+    // One for each byte that was looked at, and one more.
+    h2.begin(2 * full + 1, "POST", "/never", &[]);
+    let more = usize::try_from(full + 1).unwrap();
+    h2.send(DATA, 0, 2 * full + 1, &vec![b'x'; more]);
+    let refused = h2.hear();
+    assert_eq!(refused.kind, GOAWAY);
+    assert_eq!(
+        refused.payload[4..8],
+        3_u32.to_be_bytes(),
+        "FLOW_CONTROL_ERROR"
+    );
+}
+
+#[test]
+fn of_an_answer_that_nobody_takes_64_kib_are_made() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // What the system holds is to be little beside what the server does; its sockets inherit this.
+    socket2::SockRef::from(&listener)
+        .set_send_buffer_size(4 << 10)
+        .unwrap();
+    let server = served_on(listener, UNLIMITED, 1_000);
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The client lets everything come, so that nothing but the server's own bound holds.
+    let mut h2 = H2::with(stream, &[(INITIAL_WINDOW_SIZE, 1 << 30)]);
+    h2.widen(0, 1 << 30);
+    h2.ask(1, "/endless", &[]);
+    let settled = || {
+        let mut before = 0;
+        loop {
+            std::thread::sleep(5 * BELOW);
+            let made = MADE.load(Ordering::Relaxed);
+            if made == before && made > 0 {
+                return made;
+            }
+            before = made;
+        }
+    };
+    let made = settled();
+    // The system's buffers, and what the library has made into frames already.
+    let on_the_way = 48 << 10;
+    assert!(made >= H2_SEND_BYTES_MAX, "{made}");
+    assert!(made <= H2_SEND_BYTES_MAX + on_the_way, "{made}");
+    // Whoever goes on taking gets more.
+    let mut taken = 0;
+    while taken < 4 * H2_SEND_BYTES_MAX {
+        taken += h2.hear().payload.len();
+    }
+    assert!(settled() > made + 2 * H2_SEND_BYTES_MAX);
+}
+
 #[test]
 fn a_silent_http2_connection_is_pinged_and_ends_when_it_does_not_answer() {
     let server = served(Times {
@@ -435,15 +581,15 @@ fn a_silent_http2_connection_is_pinged_and_ends_when_it_does_not_answer() {
         ping_timeout: SHORT,
         ..UNLIMITED
     });
-    let mut h2 = H2::open(server.address);
+    let mut h2 = open_h2(server.address);
     h2.ask(1, "/", &[]);
-    h2.answer(1);
+    answer_of(&mut h2, 1);
     for _ in 0..3 {
-        let ping = h2.next();
+        let ping = h2.hear();
         assert_eq!((ping.kind, ping.flags), (PING, 0));
         h2.send(PING, ACK, 0, &ping.payload);
     }
-    assert_eq!(h2.next().kind, PING);
+    assert_eq!(h2.hear().kind, PING);
     assert!(until_closed(&mut h2.stream) >= BELOW);
 }
 
@@ -468,8 +614,8 @@ fn when_the_server_drains_answers_are_given_and_silent_connections_end() {
     let server = served(UNLIMITED);
     let (mut silent, mut idle) = (connect(server.address), connect(server.address));
     assert_eq!(ask(&mut idle, HERE).0, 200);
-    let mut h2_idle = H2::open(server.address);
-    let mut h2 = H2::open(server.address);
+    let mut h2_idle = open_h2(server.address);
+    let mut h2 = open_h2(server.address);
     h2.ask(1, "/slow", &[]);
     let mut busy = connect(server.address);
     busy.write_all(HERE.replace("GET /", "GET /slow").as_bytes())
@@ -486,189 +632,10 @@ fn when_the_server_drains_answers_are_given_and_silent_connections_end() {
     assert_eq!(answer(&mut busy), (200, "slow".to_owned()));
     until_closed(&mut busy);
     h2.take_leave();
-    assert_eq!(h2.answer(1), (200, b"slow".to_vec()));
+    assert_eq!(answer_of(&mut h2, 1), (200, b"slow".to_vec()));
     until_closed(&mut h2.stream);
     let begun = Instant::now();
     while TcpStream::connect(server.address).is_ok() {
         assert!(begun.elapsed() < PATIENCE, "it still listens");
-    }
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// The client's end of an HTTP/2 connection (RFC 9113).
-struct H2 {
-    stream: TcpStream,
-    /// What the server set, as it came.
-    settings: Vec<u8>,
-}
-
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-impl H2 {
-    fn open(address: SocketAddr) -> Self {
-        let mut h2 = Self {
-            stream: connect(address),
-            settings: Vec::new(),
-        };
-        h2.stream
-            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            .unwrap();
-        h2.send(SETTINGS, 0, 0, &[]);
-        let settings = h2.read();
-        assert_eq!((settings.kind, settings.flags), (SETTINGS, 0));
-        h2.settings = settings.payload;
-        h2.send(SETTINGS, ACK, 0, &[]);
-        h2
-    }
-
-    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.stream.write_all(&frame).unwrap();
-    }
-
-    /// Begins a request whose body follows.
-    fn begin(&mut self, stream: u32, method: &str, path: &str, headers: &[(&str, &str)]) {
-        self.headers(0, stream, method, path, headers);
-    }
-
-    /// Sends a request without a body.
-    fn ask(&mut self, stream: u32, path: &str, headers: &[(&str, &str)]) {
-        self.headers(END_STREAM, stream, "GET", path, headers);
-    }
-
-    fn headers(
-        &mut self,
-        flags: u8,
-        stream: u32,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) {
-        let own = [
-            (":method", method),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "k"),
-        ];
-        let mut block = Vec::new();
-        for (name, value) in own.iter().chain(headers) {
-            // A literal that is not put into the table (RFC 7541, section 6.2.2).
-            block.push(0);
-            for text in [name, value] {
-                write_length(&mut block, text.len());
-                block.extend(text.bytes());
-            }
-        }
-        let mut pieces = block.chunks(16_384);
-        let first = pieces.next().unwrap();
-        let rest: Vec<&[u8]> = pieces.collect();
-        let whole = if rest.is_empty() { END_HEADERS } else { 0 };
-        self.send(HEADERS, flags | whole, stream, first);
-        for (n, piece) in rest.iter().enumerate() {
-            let last = if n + 1 == rest.len() { END_HEADERS } else { 0 };
-            self.send(CONTINUATION, last, stream, piece);
-        }
-    }
-
-    fn read(&mut self) -> Frame {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).unwrap();
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).unwrap()];
-        self.stream.read_exact(&mut payload).unwrap();
-        Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes(head[5..].try_into().unwrap()),
-            payload,
-        }
-    }
-
-    /// The next frame that says something here.
-    fn next(&mut self) -> Frame {
-        loop {
-            let frame = self.read();
-            if frame.kind != SETTINGS && frame.kind != WINDOW_UPDATE {
-                return frame;
-            }
-        }
-    }
-
-    /// The server says that it goes, and asks whether that has arrived.
-    fn take_leave(&mut self) {
-        assert_eq!(self.next().kind, GOAWAY);
-        let ping = self.next();
-        assert_eq!(ping.kind, PING);
-        self.send(PING, ACK, 0, &ping.payload);
-    }
-
-    /// Status and body of the answer to one request; those of others are passed over.
-    fn answer(&mut self, stream: u32) -> (u16, Vec<u8>) {
-        let (mut status, mut body) = (0, Vec::new());
-        loop {
-            let frame = self.next();
-            if frame.stream != stream || frame.kind == GOAWAY {
-                continue;
-            }
-            match frame.kind {
-                HEADERS => status = status_of(&frame.payload),
-                DATA => body.extend(&frame.payload),
-                kind => panic!("frame {kind}: {:?}", frame.payload),
-            }
-            if frame.flags & END_STREAM != 0 {
-                return (status, body);
-            }
-        }
-    }
-}
-
-/// An HPACK integer after a byte of its own that has 7 bits of it (RFC 7541, section 5.1).
-fn write_length(block: &mut Vec<u8>, length: usize) {
-    let Some(mut rest) = length.checked_sub(127) else {
-        return block.push(u8::try_from(length).unwrap());
-    };
-    block.push(127);
-    while rest >= 128 {
-        block.push(u8::try_from(rest % 128).unwrap() | 128);
-        rest /= 128;
-    }
-    block.push(u8::try_from(rest).unwrap());
-}
-
-/// The first header of an answer is its status: out of the static table, or a literal with a name
-/// out of it.
-fn status_of(block: &[u8]) -> u16 {
-    match block[0] {
-        0x88 => 200,
-        0x8c => 400,
-        // 401 in Huffman's code (RFC 7541, appendix B).
-        0x48 if block[1..4] == [0x82, 0x68, 0x01] => 401,
-        0x48 if block[1] == 3 => String::from_utf8(block[2..5].to_vec())
-            .unwrap()
-            .parse()
-            .unwrap(),
-        // 431 in Huffman's code (RFC 7541, appendix B).
-        0x48 if block[1..5] == [0x83, 0x69, 0x90, 0xff] => 431,
-        other => panic!("status {other:x}"),
     }
 }
