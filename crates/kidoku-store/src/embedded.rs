@@ -256,9 +256,10 @@ impl Embedded {
         &self,
         read: impl Fn(&Engine) -> fjall::Result<T>,
     ) -> Result<fjall::Result<T>, StoreError> {
+        let before = self.keeper.blocks_mended();
         self.read(|engine| {
             Ok(match read(engine) {
-                Err(error) if is_rot(&error) && self.keeper.mend_now() => read(engine),
+                Err(error) if is_rot(&error) && self.keeper.mend_now(before) => read(engine),
                 result => result,
             })
         })
@@ -305,8 +306,9 @@ impl Embedded {
         row: &Row,
     ) -> Result<(Option<Vec<u8>>, bool), StoreError> {
         // For a new key this touches the filters in memory and, nearly always, no block.
+        let before = self.keeper.blocks_mended();
         let stored = match engine.rows.get(key) {
-            Err(error) if is_rot(&error) && self.keeper.mend_now() => engine.rows.get(key),
+            Err(error) if is_rot(&error) && self.keeper.mend_now(before) => engine.rows.get(key),
             stored => stored,
         };
         let (stored, reason) = match stored {

@@ -39,6 +39,11 @@ impl Rot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// [`RotReport::blocks_mended`] alone.
+    pub(crate) fn blocks_mended(&self) -> u64 {
+        self.report_mut().blocks_mended
+    }
+
     /// What there is so far.
     pub fn report(&self) -> RotReport {
         self.report_mut().clone()

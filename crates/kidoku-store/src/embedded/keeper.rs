@@ -64,19 +64,24 @@ impl Keeper {
         Ok(())
     }
 
-    /// Looks at everything at once, for a reader that has met rot. True = it may try again: a block
-    /// was given back, now or by somebody else meanwhile.
-    pub(super) fn mend_now(&self) -> bool {
-        let before = self.rot.report().blocks_mended;
+    /// Blocks given back so far.
+    pub(super) fn blocks_mended(&self) -> u64 {
+        self.rot.blocks_mended()
+    }
+
+    /// Looks at everything at once, for a reader that has met rot and knows how many blocks were given
+    /// back before it began to read. True = it may try again: one was given back, now or by somebody
+    /// else meanwhile.
+    pub(super) fn mend_now(&self, before: u64) -> bool {
         let in_vain = &mut *lock(&self.in_vain);
-        if self.rot.report().blocks_mended > before {
+        if self.blocks_mended() > before {
             return true;
         }
         if in_vain.is_some_and(|time| time.elapsed() < MEND_PAUSE) {
             return false;
         }
         let mended = match self.guards.mend_all() {
-            Ok(count) => count > 0,
+            Ok(count) => count > 0 || self.blocks_mended() > before,
             Err(error) => {
                 tell(&self.rot, Err(error));
                 false

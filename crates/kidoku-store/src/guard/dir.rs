@@ -85,6 +85,9 @@ pub(crate) struct Guards {
     walk: Mutex<Walk>,
     /// Held by whoever makes guards: two would write the same file.
     maker: Mutex<()>,
+    /// Held by whoever gives back a block: of two that find the same one rotten, the second finds it
+    /// sound.
+    mender: Mutex<()>,
 }
 
 /// A missing file is no error: the engine removes files at any time.
@@ -111,6 +114,7 @@ impl Guards {
             dir: PathBuf::from(dir),
             rot,
             known: Mutex::default(),
+            mender: Mutex::default(),
             walk: Mutex::default(),
             maker: Mutex::default(),
         }
@@ -308,6 +312,8 @@ impl Guards {
         guard: &Guard,
         stripe: usize,
     ) -> io::Result<u64> {
+        // Until it is counted, so that whoever comes later and finds nothing rotten knows why.
+        let _mender = lock(&self.mender);
         let mended = guard.mend_stripe(opened, stripe)?;
         if mended.blocks > 0 {
             self.rot.note(

@@ -174,6 +174,26 @@ fn a_block_that_rots_while_the_store_is_open_is_given_back_to_the_reader() {
 }
 
 #[test]
+fn a_block_that_many_readers_find_rotten_at_once_is_given_back_once_and_to_all() {
+    let (scratch, rows) = sound();
+    let store = open(&scratch);
+    for round in 0..4 {
+        flip(&scratch.table(), 2_000 + round);
+        std::thread::scope(|scope| {
+            let look_on = || store.keeper.guards().look_on(1_000).unwrap();
+            scope.spawn(look_on);
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    assert!(store.range(&[], &[u8::MAX], usize::MAX).unwrap() == rows);
+                });
+            }
+        });
+        let report = store.rot().report();
+        assert_eq!((report.blocks_mended, report.blocks_lost), (round + 1, 0));
+    }
+}
+
+#[test]
 fn what_is_not_settled_is_not_there_after_a_start_and_what_is_written_later_wins() {
     let (scratch, rows) = sound();
     let store = open(&scratch);
