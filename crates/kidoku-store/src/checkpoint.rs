@@ -6,9 +6,14 @@
 //! store and overlays together, each after all batches that came before it. So no load waits for a
 //! flush, and the log's thread waits only when both overlays are full: that is the back-pressure.
 //!
+//! After a start there is much to merge, from the log, and loads do not wait for that: each merges what
+//! there is of its own user or channel first.
+//!
 //! Dropping a [`Checkpoint`] stops without writing, like a crash: the log still has everything.
 
+mod loading;
 mod merge;
+mod replay;
 mod steps;
 mod threads;
 
@@ -40,6 +45,8 @@ pub struct CheckpointOptions {
     pub settle_bytes: usize,
     /// The longest that something written stays unsettled. Default 30 s.
     pub settle_interval: Duration,
+    /// Bytes of replayed batches that may wait to be merged. Default 64 MiB.
+    pub replay_bytes_max: usize,
     /// The longest to wait after a failed flush; after the first few it is less. Default 1 s.
     pub retry_interval: Duration,
 }
@@ -51,6 +58,7 @@ impl Default for CheckpointOptions {
             flush_interval: Duration::from_secs(5),
             settle_bytes: 32 * 1024 * 1024,
             settle_interval: Duration::from_secs(30),
+            replay_bytes_max: 64 * 1024 * 1024,
             retry_interval: Duration::from_secs(1),
         }
     }
@@ -85,6 +93,8 @@ pub struct CheckpointStatus {
     /// The last lsn that is settled in the store; 0 = none since the start. From there on the log is
     /// needed.
     pub flushed_lsn: u64,
+    /// Facts from before the start that are not merged yet.
+    pub replay_facts: u64,
     /// Facts merged.
     pub facts: u64,
     /// Facts that did not decode; they are left out. Never more than 0 but for a bug or damage.
@@ -189,6 +199,15 @@ impl Checkpoint {
     /// [`StoreError::Closed`] when the checkpoint is closing.
     pub fn batch(&self, batch: Batch) -> Result<(), StoreError> {
         self.shared.enqueue_batch(batch)
+    }
+
+    /// Takes over a batch that was in the log before the start, before any other. Loads of a user or a
+    /// channel do not wait until it is merged. Blocks the caller while [`CheckpointOptions::replay_bytes_max`] wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] when the checkpoint is closing.
+    pub fn replayed(&self, batch: Batch) -> Result<(), StoreError> {
+        self.shared.enqueue_replayed(batch)
     }
 
     /// True when [`Self::batch`] would not block now.

@@ -11,6 +11,8 @@ pub enum Bug {
     TombstoneLost,
     /// A load does not wait for the facts that were queued before it.
     LoadOvertakes,
+    /// A load after a restart does not wait for what the log has of its partition.
+    ReplayForgotten,
     /// A flush counts as done before the store is synced.
     CutBeforeSync,
     /// A flush does not record the highest clock.
@@ -30,6 +32,7 @@ impl Bug {
     pub const ALL: &[Self] = &[
         Self::TombstoneLost,
         Self::LoadOvertakes,
+        Self::ReplayForgotten,
         Self::CutBeforeSync,
         Self::ClockForgotten,
         Self::FrozenForgotten,

@@ -142,6 +142,14 @@ pub fn decode_parts(bytes: &[u8]) -> Result<(FactKey<'_>, Value), DecodeError> {
     Ok((key, value))
 }
 
+/// Reads only the key of a fact, and checks neither its names nor that a value follows.
+///
+/// # Errors
+/// When the bytes do not begin with the key of a fact.
+pub fn decode_key(bytes: &[u8]) -> Result<FactKey<'_>, DecodeError> {
+    read_key(&mut Reader::new(bytes)).map(|(_, key)| key)
+}
+
 fn read_parts(bytes: &[u8]) -> Result<(FactKey<'_>, Value), DecodeError> {
     let mut reader = Reader::new(bytes);
     let (kind, key) = read_key(&mut reader)?;

@@ -727,7 +727,7 @@ impl Gathered {
         if self.count == 0 {
             return false;
         }
-        steps.batch(Batch {
+        steps.replayed(Batch {
             first_lsn: self.first.0,
             last_lsn: self.last.0,
             clock: Clock(self.clock),

@@ -69,7 +69,21 @@ pub(super) fn merge_batch(layers: &Layers, batch: &Batch) -> Merged {
     merged
 }
 
-fn split_fact(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Merges facts into the active overlay, without account; those that do not decode are left out.
+/// Bytes of the overlay then.
+pub(super) fn merge_facts<'a>(layers: &Layers, facts: impl Iterator<Item = &'a [u8]>) -> usize {
+    let mut chunk: Vec<(FactKey<'_>, Value)> = Vec::with_capacity(CHUNK_FACTS);
+    for parts in facts.filter_map(|fact| decode_parts(fact).ok()) {
+        chunk.push(parts);
+        if chunk.len() >= CHUNK_FACTS {
+            layers.merge_all(&mut chunk);
+        }
+    }
+    layers.merge_all(&mut chunk)
+}
+
+/// The first fact, without its length, and what follows.
+pub(super) fn split_fact(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
 }

@@ -58,6 +58,12 @@ impl Steps {
         self.shared.push_batch(batch);
     }
 
+    /// Takes over a batch that was in the log before the start; see
+    /// [`Checkpoint::replayed`](super::Checkpoint::replayed).
+    pub fn replayed(&self, batch: Batch) {
+        self.shared.push_replayed(batch);
+    }
+
     /// True when the log's thread would not have to wait now.
     pub fn has_room(&self) -> bool {
         self.shared.has_room()

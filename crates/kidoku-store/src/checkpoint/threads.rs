@@ -4,6 +4,7 @@
 //! Lock order: this one is never taken while the lock inside [`Layers`] is held.
 
 use super::merge::merge_batch;
+use super::replay::{Contents, Replay};
 use super::steps::FlushStep;
 use super::{
     Batch, CheckpointOptions, CheckpointStatus, FlushReply, LoadReply, OnFlushed, ScanReply,
@@ -12,7 +13,7 @@ use crate::flush::{Flushed, flush};
 use crate::planted::{self, Bug};
 use crate::{Layers, Overlay, StoreError};
 use kidoku_core::clock::Clock;
-use kidoku_core::effect::{Load, LoadFailed};
+use kidoku_core::effect::Load;
 use kidoku_core::fact::Partition;
 use kidoku_core::id::App;
 use std::collections::VecDeque;
@@ -74,17 +75,19 @@ struct FlushRequest {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     queue: VecDeque<Batch>,
     queued_bytes: usize,
-    /// Bytes of overlay that the queue may become.
+    /// What of the queue is from before the start.
+    pub(super) replay: Replay,
+    /// Bytes of overlay that the rest of the queue may become.
     queued_cost: usize,
     /// Batches taken over, and merged, so far.
     batches: u64,
-    batches_merged: u64,
+    pub(super) batches_merged: u64,
     merged_lsn: u64,
     clock: Clock,
-    active_bytes: usize,
+    pub(super) active_bytes: usize,
     /// When the oldest fact of the active overlay came; `None` = it is empty.
     active_since: Option<Instant>,
     frozen: Option<Frozen>,
@@ -95,17 +98,17 @@ struct State {
     /// What the store has and would lose without the log; `None` = nothing.
     unsettled: Option<Unsettled>,
     /// Jobs with the batch that each has to see.
-    jobs: VecDeque<(u64, Job)>,
+    pub(super) jobs: VecDeque<(u64, Job)>,
     flush_requests: Vec<FlushRequest>,
     /// Flushes that failed since the last one that did not.
     failed_in_a_row: u32,
     /// The log can not be written: what was merged may not be in it, so it stays out of the store.
     held: bool,
-    stop: Option<Stop>,
-    merger_done: bool,
+    pub(super) stop: Option<Stop>,
+    pub(super) merger_done: bool,
     /// Why closing gave up.
     close_error: Option<StoreError>,
-    status: CheckpointStatus,
+    pub(super) status: CheckpointStatus,
 }
 
 /// The first pause after a failed flush is the longest one halved so many times; each further one is
@@ -123,20 +126,27 @@ impl State {
     }
 
     fn push(&mut self, batch: Batch) {
+        if !self.replay.is_over() {
+            self.replay.note(&batch, &Contents::of(&batch));
+        }
+        self.queued_cost += cost(&batch);
+        self.push_any(batch);
+    }
+
+    fn push_any(&mut self, batch: Batch) {
         self.batches += 1;
         self.queued_bytes += batch.bytes.len();
-        self.queued_cost += cost(&batch);
         self.queue.push_back(batch);
     }
 }
 
 pub(super) struct Shared {
     pub(super) layers: Layers,
-    options: CheckpointOptions,
+    pub(super) options: CheckpointOptions,
     state: Mutex<State>,
     for_merger: Condvar,
     for_flusher: Condvar,
-    for_loaders: Condvar,
+    pub(super) for_loaders: Condvar,
     for_callers: Condvar,
     /// The overlays are full and can not be written: nothing more should come.
     pub(super) stuck: Arc<AtomicBool>,
@@ -156,7 +166,7 @@ impl Shared {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Nothing below panics half-way through a change, so a poisoned lock is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,7 +175,16 @@ impl Shared {
         let max = self.options.overlay_bytes_max;
         // Merging is faster than the log, so a long queue means that the machine is very busy.
         let queue_full = state.queued_cost >= max;
-        queue_full || (state.frozen.is_some() && state.active_bytes + state.queued_cost >= max)
+        // A replay fills the overlays as fast as they are written, and is no reason to refuse.
+        let replaying = !state.replay.is_over();
+        let overlays_full = state.frozen.is_some() && state.active_bytes + state.queued_cost >= max;
+        queue_full || (overlays_full && !replaying)
+    }
+
+    /// True while the overlays have no room for more of a replay.
+    fn replay_waits(&self, state: &State) -> bool {
+        let full = state.active_bytes >= self.options.overlay_bytes_max;
+        !state.replay.is_over() && state.frozen.is_some() && full && !state.is_failing()
     }
 
     /// After each change of what fills the overlays or empties them.
@@ -191,6 +210,22 @@ impl Shared {
         }
         state.push(batch);
         self.note_stuck(&state);
+        drop(state);
+        self.for_merger.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn enqueue_replayed(&self, batch: Batch) -> Result<(), StoreError> {
+        let contents = Contents::of(&batch);
+        let mut state = self.state();
+        while state.stop.is_none() && state.replay.bytes() >= self.options.replay_bytes_max {
+            state = wait(&self.for_callers, state);
+        }
+        if state.stop.is_some() {
+            return Err(StoreError::Closed);
+        }
+        state.replay.add(&batch, &contents);
+        state.push_any(batch);
         drop(state);
         self.for_merger.notify_one();
         Ok(())
@@ -269,6 +304,7 @@ impl Shared {
             overlay_rows,
             queued_bytes: state.queued_bytes,
             merged_lsn: state.merged_lsn,
+            replay_facts: state.replay.facts(),
             loads_waiting: state.jobs.len(),
             ..state.status.clone()
         }
@@ -294,7 +330,10 @@ impl Shared {
         state.merged_lsn = batch.last_lsn;
         state.clock = state.clock.max(batch.clock);
         state.queued_bytes -= batch.bytes.len();
-        state.queued_cost -= cost(batch);
+        let (replayed, over) = state.replay.merged(batch);
+        if !replayed {
+            state.queued_cost -= cost(batch);
+        }
         state.active_bytes = merged.active_bytes;
         state.active_since.get_or_insert_with(Instant::now);
         state.status.facts += merged.good;
@@ -304,6 +343,7 @@ impl Shared {
         }
         self.note_stuck(&state);
         drop(state);
+        drop(over);
         self.for_loaders.notify_all();
         self.for_callers.notify_all();
     }
@@ -319,10 +359,15 @@ impl Shared {
             if state.may_freeze() && due_in == Some(Duration::ZERO) {
                 self.freeze(&mut state);
             }
-            if let Some(batch) = state.queue.pop_front() {
+            if !self.replay_waits(&state)
+                && let Some(batch) = state.queue.pop_front()
+            {
                 return Some(batch);
             }
-            if state.stop.is_some() && (state.active_since.is_none() || state.held) {
+            if state.stop.is_some()
+                && state.queue.is_empty()
+                && (state.active_since.is_none() || state.held)
+            {
                 return None;
             }
             state = match due_in {
@@ -503,6 +548,7 @@ impl Shared {
         self.note_stuck(&state);
         // Who waits in here for room would wait in vain.
         self.for_callers.notify_all();
+        self.for_merger.notify_all();
         let frozen = state.batches_frozen;
         let requests = take_requests(&mut state, |request| request.batch <= frozen);
         if state.stop.is_some() {
@@ -537,72 +583,6 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
-
-    // ---- The loading threads.
-
-    pub(super) fn run_loader(&self) {
-        while let Some(job) = self.next_job() {
-            self.answer(job);
-        }
-    }
-
-    fn answer(&self, job: Job) {
-        let error = self.run_job(job);
-        let mut state = self.state();
-        state.status.loads += 1;
-        if error.is_some() {
-            state.status.load_failures += 1;
-            state.status.last_error = error;
-        }
-    }
-
-    fn next_job(&self) -> Option<Job> {
-        let mut state = self.state();
-        loop {
-            let aborted = state.stop == Some(Stop::Abort);
-            match state.jobs.front() {
-                Some((after, _)) if !aborted && *after <= state.batches_merged => {
-                    return state.jobs.pop_front().map(|(_, job)| job);
-                }
-                // What waits for a batch that is never going to be merged is refused.
-                Some(_) if aborted || state.merger_done => {
-                    let (_, job) = state.jobs.pop_front()?;
-                    drop(state);
-                    job.refuse();
-                    state = self.state();
-                }
-                None if state.stop.is_some() => return None,
-                Some(_) | None => state = wait(&self.for_loaders, state),
-            }
-        }
-    }
-
-    /// Gives what went wrong.
-    fn run_job(&self, job: Job) -> Option<String> {
-        match job {
-            Job::Load { load, reply } => match self.layers.load(&load) {
-                Ok(loaded) => {
-                    reply(Ok(loaded));
-                    None
-                }
-                Err(error) => {
-                    reply(Err(LoadFailed));
-                    Some(error.to_string())
-                }
-            },
-            Job::Scan {
-                app,
-                after,
-                limit,
-                reply,
-            } => {
-                let page = self.layers.scan(&app, after.as_ref(), limit);
-                let error = page.as_ref().err().map(ToString::to_string);
-                reply(page);
-                error
-            }
-        }
-    }
 }
 
 /// What the threads do, one turn at a time, for [`super::Steps`].
@@ -610,6 +590,12 @@ impl Shared {
     /// Takes over a batch, full or not.
     pub(super) fn push_batch(&self, batch: Batch) {
         self.state().push(batch);
+    }
+
+    /// Takes over a replayed batch, full or not.
+    pub(super) fn push_replayed(&self, batch: Batch) {
+        // It refuses only while it stops, and waits only for more bytes than a simulated log has.
+        drop(self.enqueue_replayed(batch));
     }
 
     /// Merges the next batch. False when there is none.
@@ -650,27 +636,17 @@ impl Shared {
     /// Answers the job at `place` among those whose batches are merged. False when there is none.
     pub(super) fn load_step(&self, place: usize) -> bool {
         let mut state = self.state();
-        let merged = state.batches_merged;
-        let ready = state.jobs.iter().take_while(|(after, _)| *after <= merged);
-        let ready = ready.count();
-        let Some(place) = place.checked_rem(ready) else {
+        let ready = self.ready(&state).count();
+        let nth = place.checked_rem(ready);
+        let Some(place) = nth.and_then(|nth| self.ready(&state).nth(nth)) else {
             return false;
         };
-        let Some((_, job)) = state.jobs.remove(place) else {
+        let Some((job, pull)) = state.take_job(place) else {
             return false;
         };
         drop(state);
-        self.answer(job);
+        self.answer(job, pull);
         true
-    }
-}
-
-impl Job {
-    fn refuse(self) {
-        match self {
-            Self::Load { reply, .. } => reply(Err(LoadFailed)),
-            Self::Scan { reply, .. } => reply(Err(StoreError::Closed)),
-        }
     }
 }
 
@@ -687,7 +663,7 @@ fn cost(batch: &Batch) -> usize {
         .saturating_add(facts.saturating_mul(FACT_BYTES))
 }
 
-fn wait<'a>(condvar: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+pub(super) fn wait<'a>(condvar: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
     condvar.wait(state).unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -18,14 +18,14 @@ use std::time::Duration;
 
 /// A memory store that can be told to fail, or to wait, in its next writes.
 #[derive(Default)]
-struct Gate {
+pub(crate) struct Gate {
     memory: Memory,
     mode: Mutex<Mode>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     #[default]
     Open,
     Shut,
@@ -33,7 +33,7 @@ enum Mode {
 }
 
 impl Gate {
-    fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
         self.changed.notify_all();
     }
@@ -96,17 +96,21 @@ impl Store for Gate {
 const NEVER: Duration = Duration::from_secs(3_600);
 
 /// Flushes only when full or asked, and tries again at once.
-fn options(overlay_bytes_max: usize) -> CheckpointOptions {
+pub(crate) fn options(overlay_bytes_max: usize) -> CheckpointOptions {
     CheckpointOptions {
         settle_bytes: 0,
         settle_interval: Duration::ZERO,
         overlay_bytes_max,
         flush_interval: NEVER,
         retry_interval: Duration::from_millis(1),
+        ..CheckpointOptions::default()
     }
 }
 
-fn start(store: Arc<dyn Store>, options: CheckpointOptions) -> (Checkpoint, Receiver<u64>) {
+pub(crate) fn start(
+    store: Arc<dyn Store>,
+    options: CheckpointOptions,
+) -> (Checkpoint, Receiver<u64>) {
     let (sender, flushed) = queue();
     let on_flushed = Box::new(move |lsn| _ = sender.send(lsn));
     (
@@ -115,7 +119,7 @@ fn start(store: Arc<dyn Store>, options: CheckpointOptions) -> (Checkpoint, Rece
     )
 }
 
-fn batch(first_lsn: u64, facts: &[Fact]) -> Batch {
+pub(crate) fn batch(first_lsn: u64, facts: &[Fact]) -> Batch {
     let mut bytes = Vec::new();
     for fact in facts {
         let mut encoded = Vec::new();
@@ -134,13 +138,13 @@ fn batch(first_lsn: u64, facts: &[Fact]) -> Batch {
     }
 }
 
-fn load(checkpoint: &Checkpoint, load: Load) -> Loaded {
+pub(crate) fn load(checkpoint: &Checkpoint, load: Load) -> Loaded {
     let (sender, answer) = queue();
     checkpoint.load(load, Box::new(move |loaded| drop(sender.send(loaded))));
     answer.recv().unwrap().unwrap()
 }
 
-fn flush_now(checkpoint: &Checkpoint) -> Result<(), StoreError> {
+pub(crate) fn flush_now(checkpoint: &Checkpoint) -> Result<(), StoreError> {
     let (sender, answer) = queue();
     checkpoint.flush_now(Box::new(move |done| drop(sender.send(done))));
     answer.recv().unwrap()

@@ -8,4 +8,5 @@
 mod checkpoint;
 mod conformance;
 mod model;
+mod replay;
 mod support;

@@ -105,6 +105,13 @@ async fn readyz(State(state): State<AdminState>) -> Response {
     let mut warnings = state
         .tls
         .map_or_else(Vec::new, |tls| tls.warnings(auth::now_s()));
+    if status.replay_facts > 0 {
+        warnings.push(format!(
+            "serving while the log is replayed: {} facts are still to be merged; receipts, drops and \
+             exports wait until they are, all else is answered",
+            status.replay_facts
+        ));
+    }
     warnings.extend(status.rot.notes);
     readiness(status.not_ready, warnings)
 }

@@ -62,6 +62,8 @@ pub(crate) struct JournalStatus {
     pub(crate) flush_failures: u64,
     /// Times the store was opened again after a failure.
     pub(crate) store_reopened: u64,
+    /// Facts of the log from before the start that are not merged yet.
+    pub(crate) replay_facts: u64,
     /// Bytes of facts not in the store yet.
     pub(crate) overlay_bytes: u64,
     /// What is wrong; empty = nothing.

@@ -80,6 +80,8 @@ pub struct Status {
     pub disk_free_bytes: u64,
     /// Bytes free below which writes are refused.
     pub disk_free_bytes_min: u64,
+    /// Facts of the log from before the start that are not merged yet.
+    pub replay_facts: u64,
     /// Bytes of the overlay waiting to be checkpointed.
     pub overlay_bytes: u64,
     /// Open RESP connections.
@@ -208,6 +210,7 @@ impl Engine {
             store_reopened: journal.store_reopened,
             disk_free_bytes: disk.room.free,
             disk_free_bytes_min: disk.room.least,
+            replay_facts: journal.replay_facts,
             overlay_bytes: journal.overlay_bytes,
             resp_connections: u64::try_from(shared.resp_connections.load(Ordering::Relaxed))
                 .unwrap_or(u64::MAX),

@@ -354,7 +354,7 @@ impl Gathered {
         };
         self.bytes.clear();
         self.count = 0;
-        checkpoint.batch(batch)
+        checkpoint.replayed(batch)
     }
 }
 
@@ -475,6 +475,7 @@ impl Journal for LogJournal {
             flushes: checkpoint.flushes,
             flush_failures: checkpoint.flush_failures,
             store_reopened: self.store.upgrade().map_or(0, |store| store.reopened()),
+            replay_facts: checkpoint.replay_facts,
             overlay_bytes: u64::try_from(checkpoint.overlay_bytes).unwrap_or(u64::MAX),
             problems: problem.into_iter().collect(),
             rot: self.rot.found(),

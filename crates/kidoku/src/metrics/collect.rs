@@ -161,6 +161,7 @@ impl Snapshot {
             Metric::StoreReopened => one(status.store_reopened),
             Metric::DiskFree => one(status.disk_free_bytes),
             Metric::DiskFreeMin => one(status.disk_free_bytes_min),
+            Metric::ReplayFacts => one(status.replay_facts),
             Metric::OverlayBytes => one(status.overlay_bytes),
             Metric::RotRepaired => one(status.rot.repaired),
             Metric::RotLost => one(status.rot.lost),

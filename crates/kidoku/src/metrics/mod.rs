@@ -94,6 +94,7 @@ metrics! {
     StoreReopened = Counter "kidoku_store_reopened" "Times the store was opened again after a failure",
     DiskFree = Gauge "kidoku_disk_free_bytes" "Bytes free on the disk of the data directory",
     DiskFreeMin = Gauge "kidoku_disk_free_bytes_min" "Bytes free below which writes are refused",
+    ReplayFacts = Gauge "kidoku_replay_facts" "Facts of the log from before the start that are still to be merged",
     OverlayBytes = Gauge "kidoku_overlay_bytes" "Bytes that wait to be checkpointed",
     RotRepaired = Counter "kidoku_rot_repaired" "Rotten pieces of log and store that were given back",
     RotLost = Counter "kidoku_rot_lost" "Records, rows and blocks of log and store that can not be read",

@@ -75,7 +75,7 @@ fn said_to(address: SocketAddr, request: &[u8]) -> String {
 }
 
 #[test]
-fn while_the_log_is_replayed_every_port_says_how_far_it_is() {
+fn while_the_log_is_read_every_port_says_how_far_it_is() {
     let dir = TempDir::new();
     let settings = config(dir.path(), 2);
     let bound = Bound::new(&settings).unwrap();
@@ -90,7 +90,7 @@ fn while_the_log_is_replayed_every_port_says_how_far_it_is() {
         admin: Acceptor::plain(),
     };
     let room = WaitingRoom::open(&listeners, acceptors, progress).unwrap();
-    let text = "replaying the log: 250 of 1000 bytes, 7 facts";
+    let text = "reading the log: 250 of 1000 bytes, 7 facts";
     for request in ["PING\r\n", "*2\r\n$8\r\nKD.COUNT\r\n$3\r\nada\r\n"] {
         let said = said_to(addresses.resp, request.as_bytes());
         assert_eq!(said, format!("-TRYAGAIN {text}\r\n"));

@@ -1,7 +1,7 @@
-//! The waiting room: answers on all ports while the log is replayed.
+//! The waiting room: answers on all ports while the log is read.
 //!
 //! A number made before all of the log is in would be too low, so nobody gets one: RESP and HTTP
-//! answer `TRYAGAIN`, with how far the replay is, and the admin port says the same in `/readyz`. Who
+//! answer `TRYAGAIN`, with how far the reading is, and the admin port says the same in `/readyz`. Who
 //! asks again finds the server itself behind the same port.
 
 use super::StartError;
@@ -37,7 +37,7 @@ const REQUEST_BYTES: usize = 4 * 1024;
 /// How long a client may take to say something, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How far the replay is.
+/// How far the reading is.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     facts: AtomicU64,
@@ -59,7 +59,7 @@ impl Progress {
 
     fn text(&self) -> String {
         format!(
-            "replaying the log: {} of {} bytes, {} facts",
+            "reading the log: {} of {} bytes, {} facts",
             self.bytes.load(Ordering::Relaxed),
             self.bytes_max.load(Ordering::Relaxed),
             self.facts.load(Ordering::Relaxed)
@@ -145,7 +145,7 @@ fn serve(listeners: Listeners, acceptors: Acceptors, progress: &Arc<Progress>) {
     serve_http(listeners.admin, router, acceptors.admin);
 }
 
-/// Answers everything with how far the replay is.
+/// Answers everything with how far the reading is.
 fn refuse(
     progress: &Arc<Progress>,
 ) -> impl FnOnce() -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
