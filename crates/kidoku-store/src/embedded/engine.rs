@@ -8,7 +8,7 @@
 //! end at the failed write, behind which nothing was ever called durable.
 
 use super::{BLOCK_BYTES, JOURNAL_BYTES_MAX, MEMTABLE_BYTES};
-use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::config::{BlockSizePolicy, CompressionPolicy, PartitioningPolicy};
 use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
 };
@@ -51,6 +51,10 @@ impl Engine {
             KeyspaceCreateOptions::default()
                 .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+                // Whole, those of a big table are megabytes, which the cache does not take: each read
+                // would fetch them from the file.
+                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+                .index_block_partitioning_policy(PartitioningPolicy::all(true))
                 .max_memtable_size(MEMTABLE_BYTES)
         })?;
         let meta = db.keyspace("meta", KeyspaceCreateOptions::default)?;

@@ -1,4 +1,5 @@
 //! The embedded store alone.
 
+mod reads;
 mod reopen;
 mod rot;
