@@ -17,7 +17,8 @@ pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 /// A frame's kind.
 pub const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+/// A frame's kind.
+pub const CONTINUATION: u8 = 9;
 
 /// A flag of [`DATA`] and [`HEADERS`]: nothing more comes on the stream.
 pub const END_STREAM: u8 = 1;

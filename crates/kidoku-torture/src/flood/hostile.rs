@@ -4,6 +4,7 @@ use super::crowd::{Crowd, Habit};
 use super::good::{self, Felt};
 use super::machine;
 use super::overload::{MEMORY, Watch};
+use crate::h2;
 use crate::server::{Server, TempDir, run as run_kidoku};
 use crate::wire::{Client, encode};
 use std::net::SocketAddr;
@@ -21,8 +22,11 @@ const FLOOR: Duration = Duration::from_millis(15);
 /// machine may fall into one of the two times and not into the other.
 const TRIES: usize = 4;
 
-/// Memory that a connection may take before it has given a key.
+/// Memory that a connection may take before it has given a key,
 const CONNECTION_BYTES_MAX: u64 = 32 << 10;
+
+/// and over HTTP/2, for which the library sets up 28 KiB whatever comes.
+const H2_CONNECTION_BYTES_MAX: u64 = 48 << 10;
 
 /// A server that wants a key, and one for it.
 pub(super) struct Keyed {
@@ -78,6 +82,34 @@ fn half_head() -> Vec<u8> {
         bytes.extend(format!("x-{number}: {}\r\n", "z".repeat(200)).bytes());
     }
     bytes
+}
+
+/// How an HTTP/2 connection begins, and what follows.
+fn h2_begin(more: &[u8]) -> Vec<u8> {
+    [h2::PREFACE, &h2::frame(h2::SETTINGS, 0, 0, &[]), more].concat()
+}
+
+/// Headers of a request that are as long as they may be, in several frames but for the last byte.
+fn h2_half_head() -> Vec<u8> {
+    let first = h2::request(h2::END_STREAM, 1, "GET", "/v1/users/u1/state", &[]);
+    let (_, block) = first.split_at(9);
+    // The same without the flag that says that these are all headers.
+    let mut bytes = h2::frame(h2::HEADERS, h2::END_STREAM, 1, block);
+    let rest = (8 << 10) - block.len();
+    let part = rest / 2;
+    bytes.extend(h2::frame(h2::CONTINUATION, 0, 1, &vec![0; part]));
+    bytes.extend(h2::frame(h2::CONTINUATION, 0, 1, &vec![0; rest - part]));
+    bytes.pop();
+    bytes
+}
+
+/// More requests without a key than are let in at a time, whose answers their client does not take.
+fn h2_untaken() -> Vec<u8> {
+    let window = [h2::INITIAL_WINDOW_SIZE.to_be_bytes().as_slice(), &[0; 4]].concat();
+    let asked: Vec<u8> = (0..100)
+        .flat_map(|n| h2::request(h2::END_STREAM, 2 * n + 1, "GET", "/v1/users/u1/state", &[]))
+        .collect();
+    [h2::PREFACE, &h2::frame(h2::SETTINGS, 0, 0, &window), &asked].concat()
 }
 
 /// A head with the promise of a body, and half of it.
@@ -255,11 +287,20 @@ fn compare(
 pub(super) fn cost(connections: usize) -> Result<Vec<String>, String> {
     let max = (connections * 5).to_string();
     let mut lines = Vec::new();
-    for (name, is_resp, first) in [
-        ("RESP, silent", true, Vec::new()),
-        ("RESP, half a command", true, half_command()),
-        ("HTTP, silent", false, Vec::new()),
-        ("HTTP, half a head", false, half_head()),
+    let (most, most_h2) = (CONNECTION_BYTES_MAX, H2_CONNECTION_BYTES_MAX);
+    for (name, is_resp, first, most) in [
+        ("RESP, silent", true, Vec::new(), most),
+        ("RESP, half a command", true, half_command(), most),
+        ("HTTP, silent", false, Vec::new(), most),
+        ("HTTP, half a head", false, half_head(), most),
+        ("HTTP/2, silent", false, h2_begin(&[]), most_h2),
+        (
+            "HTTP/2, half a head",
+            false,
+            h2_begin(&h2_half_head()),
+            most_h2,
+        ),
+        ("HTTP/2, takes no answer", false, h2_untaken(), most_h2),
     ] {
         let keyed = Keyed::start(&["--cores", "1", "--resp-connections-max", &max])?;
         let address = if is_resp {
@@ -278,7 +319,7 @@ pub(super) fn cost(connections: usize) -> Result<Vec<String>, String> {
             "{name:22} {:5.1} KiB each",
             machine::figure(each) / 1024.0
         ));
-        if each > CONNECTION_BYTES_MAX || ended > 0 {
+        if each > most || ended > 0 {
             return Err(format!("{}; {ended} were ended", lines.join("\n")));
         }
     }

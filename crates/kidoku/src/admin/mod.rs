@@ -88,6 +88,8 @@ pub(crate) async fn serve(
         connections_max: state.connections_max,
         times: Times::SERVING,
         acceptor,
+        // Nobody shows a key here.
+        strangers: false,
         // Whoever asks how the server is wants to know that most while it stops.
         phase: None,
         router: router(state),

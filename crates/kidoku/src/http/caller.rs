@@ -7,6 +7,7 @@ use crate::auth::{Grant, now};
 use crate::config::IdMode;
 use crate::engine::Engine;
 use crate::engine::opaque::{OpaqueNames, names_of_reply};
+use crate::net::web::KeyShown;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -35,12 +36,20 @@ impl FromRequestParts<HttpState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refused> {
         let grant = grant(parts, state)?;
+        note_key(parts);
         let id_mode = state.config.app(&grant.app).ids;
         Ok(Self {
             app: grant.app,
             id_mode,
             engine: state.engine.clone(),
         })
+    }
+}
+
+/// Tells the connection that somebody known is at its other end.
+pub(super) fn note_key(parts: &Parts) {
+    if let Some(shown) = parts.extensions.get::<KeyShown>() {
+        shown.note();
     }
 }
 

@@ -29,11 +29,13 @@ use crate::net::limits::Times;
 use crate::net::tls::Acceptor;
 use crate::net::web::{self, Port};
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use bodies::Bodies;
+use caller::Caller;
 use kidoku_core::error::Code;
 use kidoku_proto::json::problem::Problem;
 use refused::Refused;
@@ -84,7 +86,7 @@ impl HttpState {
 pub fn router(state: HttpState) -> Router {
     let (routes, _) = route::all().split_for_parts();
     routes
-        .merge(docs::routes())
+        .merge(docs::routes().layer(middleware::from_fn_with_state(state.clone(), know)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), count))
@@ -105,6 +107,7 @@ pub(crate) async fn serve(
         connections_max: state.config.http.connections_max,
         times: Times::SERVING,
         acceptor,
+        strangers: state.keys.open().is_none(),
         phase: Some(state.engine.phase()),
         router: router(state),
     };
@@ -114,6 +117,16 @@ pub(crate) async fn serve(
 /// A refusal of everything, made where there is no engine yet.
 pub(crate) fn refusal(problem: Problem) -> Response {
     Refused::from(problem).into_response()
+}
+
+/// Whoever shows a valid key where none is asked for is known all the same.
+async fn know(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if parts.headers.contains_key(AUTHORIZATION) {
+        // Nobody is refused here.
+        drop(Caller::from_request_parts(&mut parts, &state).await);
+    }
+    next.run(Request::from_parts(parts, body)).await
 }
 
 async fn count(State(state): State<HttpState>, request: Request, next: Next) -> Response {

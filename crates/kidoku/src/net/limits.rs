@@ -1,9 +1,12 @@
 //! What a connection may take and how long, before anything is known about who is at its other end.
 //!
 //! Together they keep a connection whose other end has not given a key below 32 KiB: its buffers
-//! grow only with what has come, and what may come is a head. HTTP/2 is the exception: hyper and h2
-//! set up about 28 KiB for a connection once its preface is there, whatever is configured, so that
-//! it costs 33 KiB, 39 with TLS, for the ten seconds that it has for its first request.
+//! grow only with what has come, and what may come is a head. HTTP/2 is the exception, with 33 KiB for
+//! a silent connection and at most 48: h2 sets up buffers of 16 KiB for frames to be sent, of 8 KiB for
+//! frames that come and of 4 KiB to unpack headers in, whatever is configured, and hyper and what is
+//! here take 4 KiB. To that come twice [`STRANGER_HEAD_BYTES_MAX`] for half a head, of which a frame and
+//! what was gathered of those before it are kept, or up to 3 KiB for each of [`STRANGER_REQUESTS_MAX`]
+//! requests.
 
 use std::time::Duration;
 
@@ -21,6 +24,14 @@ pub(crate) const HEADER_LIST_BYTES_MAX: u32 = (16 << 10) - 1;
 
 /// Requests under way at a time on one HTTP/2 connection.
 pub(crate) const H2_STREAMS_MAX: u32 = 100;
+
+/// Of those, requests of a connection that has shown no valid key: each costs up to 3 KiB until its
+/// answer is taken.
+pub(crate) const STRANGER_REQUESTS_MAX: u64 = 4;
+
+/// Bytes of a request's headers, packed as they come, on such a connection: as many as the library has
+/// room for without asking for more. A token of a device takes at most half of them.
+pub(crate) const STRANGER_HEAD_BYTES_MAX: usize = 8 << 10;
 
 /// Bytes of one request's body that an HTTP/2 client may send ahead of what has been read.
 pub(crate) const H2_STREAM_WINDOW_BYTES: u32 = 64 << 10;

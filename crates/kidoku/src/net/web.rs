@@ -7,10 +7,13 @@
 mod body;
 mod connection;
 mod deadlines;
+mod gate;
 mod io;
 mod service;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use deadlines::KeyShown;
 
 use super::accept;
 use super::descriptors::is_one_too_many;
@@ -40,6 +43,9 @@ pub(crate) struct Port {
     pub(crate) times: Times,
     /// Whether it speaks TLS.
     pub(crate) acceptor: Acceptor,
+    /// Whether who connects is a stranger until a request has shown a valid key, which the router
+    /// tells by [`KeyShown`]. Strangers have less time and fewer requests under way.
+    pub(crate) strangers: bool,
     /// `None` = the port is served to the very end. With it, once the server drains, nobody is
     /// accepted, and connections end when what they ask is answered.
     pub(crate) phase: Option<watch::Receiver<Phase>>,

@@ -164,6 +164,8 @@ fn serve_http(listener: TcpListener, router: Router, acceptor: Acceptor) {
         connections_max: CONNECTIONS_MAX,
         times: Times::SERVING,
         acceptor,
+        // No key is looked at yet.
+        strangers: true,
         phase: None,
     };
     drop(spawn_local(async move {

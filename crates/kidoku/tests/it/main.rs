@@ -12,6 +12,7 @@ mod clients;
 mod devices;
 mod generated;
 mod http;
+mod live;
 mod real_chat;
 mod resp;
 mod restart;

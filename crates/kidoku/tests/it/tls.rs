@@ -19,15 +19,15 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(20);
 
 /// A server with TLS, and what it takes to reach it.
-struct Secure {
-    server: Server,
+pub(crate) struct Secure {
+    pub(crate) server: Server,
     authority: Authority,
     own: Pair,
     dir: TempDir,
 }
 
 impl Secure {
-    fn new(args: &[&str]) -> Self {
+    pub(crate) fn new(args: &[&str]) -> Self {
         Self::with(args, |_| Vec::new())
     }
 
@@ -58,7 +58,7 @@ impl Secure {
     }
 
     /// What redis-cli says to a command that it sends over TLS.
-    fn say(&self, command: &str) -> String {
+    pub(crate) fn say(&self, command: &str) -> String {
         let ca = text(&self.authority.cert());
         let mut words = vec!["--tls", "--cacert", ca.as_str()];
         words.extend(command.split(' '));
@@ -83,24 +83,37 @@ impl Secure {
 
     /// A connection whose certificate can be looked at and that stays open.
     fn connect(&self, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut stream = self.open(address, &[]);
+        // The first byte sent makes the handshake happen.
+        ping(&mut stream);
+        stream
+    }
+
+    /// A connection of which the first byte makes the handshake happen, for one of these protocols.
+    pub(crate) fn open(
+        &self,
+        address: SocketAddr,
+        protocols: &[&str],
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let mut authorities = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(self.authority.cert()).unwrap();
         authorities.add(ca).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(authorities)
             .with_no_client_auth();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
         let name = ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(Arc::new(config), name).unwrap();
         let tcp = TcpStream::connect(address).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
-        let mut stream = StreamOwned::new(tls, tcp);
-        // The first byte sent makes the handshake happen.
-        ping(&mut stream);
-        stream
+        StreamOwned::new(tls, tcp)
     }
 
     /// The certificate that a new connection is shown.

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Serves a connection until it ends, breaks, or takes too long over something.
 pub(super) async fn run(stream: TcpStream, guard: ConnectionGuard, port: Rc<Port>) {
-    let deadlines = Arc::new(Deadlines::new(port.times));
+    let deadlines = Arc::new(Deadlines::new(port.times, port.strangers));
     let mut watch = Watch::new(&port, Arc::clone(&deadlines));
     let accepted = {
         let mut accepting = Box::pin(port.acceptor.accept(stream));

@@ -7,12 +7,15 @@
 
 use crate::net::limits::Times;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use tokio::time::Instant;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     times: Times,
+    /// Whether keys are shown here at all.
+    strangers: bool,
     state: Mutex<State>,
 }
 
@@ -23,8 +26,11 @@ struct State {
     /// The head of a request begins with any byte; not so in HTTP/2, whose clients may say much
     /// between two requests.
     heads_are_read: bool,
-    /// The last request had no valid key.
+    /// Nobody has shown a valid key, or the last one was none.
     without_key: bool,
+    /// Requests that have ended, and who waits for one more, or for a key.
+    ended: u64,
+    waiter: Option<Waker>,
     /// Requests whose answers are not all with the protocol yet.
     requests: u32,
     /// Since when there are none.
@@ -40,15 +46,18 @@ struct State {
 }
 
 impl Deadlines {
-    /// Of a connection just accepted.
-    pub(super) fn new(times: Times) -> Self {
+    /// Of a connection just accepted, on a port with strangers or without.
+    pub(super) fn new(times: Times, strangers: bool) -> Self {
         let now = Instant::now();
         Self {
             times,
+            strangers,
             state: Mutex::new(State {
                 is_new: true,
                 heads_are_read: true,
-                without_key: false,
+                without_key: strangers,
+                ended: 0,
+                waiter: None,
                 requests: 0,
                 idle_since: now,
                 head_since: None,
@@ -90,6 +99,29 @@ impl Deadlines {
             state.blocked_since = None;
         } else if state.blocked_since.is_none() {
             state.blocked_since = Some(Instant::now());
+        }
+    }
+
+    /// How many requests have ended, for one that waits until there are more; `None` = a valid key was
+    /// shown, so nobody has to wait.
+    pub(super) fn ended(&self, context: &Context<'_>) -> Option<u64> {
+        let mut state = self.lock();
+        if !state.without_key {
+            return None;
+        }
+        state.waiter = Some(context.waker().clone());
+        Some(state.ended)
+    }
+
+    /// A valid key was shown.
+    fn note_key(&self) {
+        let waiter = {
+            let mut state = self.lock();
+            state.without_key = false;
+            state.waiter.take()
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 
@@ -145,9 +177,19 @@ impl Underway {
         self.deadlines.times()
     }
 
-    /// Whether the request had a valid key.
-    pub(super) fn note_key(&self, without: bool) {
-        self.deadlines.lock().without_key = without;
+    /// Whether the request was refused for having no valid key.
+    pub(super) fn note_answer(&self, refused: bool) {
+        let mut state = self.deadlines.lock();
+        if refused {
+            state.without_key = true;
+        } else if !self.deadlines.strangers {
+            state.without_key = false;
+        }
+    }
+
+    /// For whoever looks at the request's key.
+    pub(super) fn key_shown(&self) -> KeyShown {
+        KeyShown(Arc::clone(&self.deadlines))
     }
 
     /// The protocol asks for the next piece of the answer.
@@ -172,10 +214,28 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         self.note_asked();
-        let mut state = self.deadlines.lock();
-        state.requests -= 1;
-        if state.requests == 0 {
-            state.idle_since = Instant::now();
+        let waiter = {
+            let mut state = self.deadlines.lock();
+            state.requests -= 1;
+            if state.requests == 0 {
+                state.idle_since = Instant::now();
+            }
+            state.ended += 1;
+            state.waiter.take()
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
+    }
+}
+
+/// Goes with a request, among its extensions, to whoever looks at its key.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyShown(Arc<Deadlines>);
+
+impl KeyShown {
+    /// The key is valid: the connection is no stranger's any more.
+    pub(crate) fn note(&self) {
+        self.0.note_key();
     }
 }

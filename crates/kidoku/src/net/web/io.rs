@@ -2,6 +2,7 @@
 //! the deadlines what happens.
 
 use super::deadlines::Deadlines;
+use super::gate::Gate;
 use crate::metrics::ConnectionGuard;
 use crate::net::limits::HEAD_BYTES_MAX;
 use crate::net::stream::Stream;
@@ -35,6 +36,8 @@ pub(super) struct Io {
     looked_at: usize,
     /// and how many given back.
     given: usize,
+    /// Of an HTTP/2 connection whose other end is a stranger.
+    gate: Option<Gate>,
     _guard: ConnectionGuard,
 }
 
@@ -46,6 +49,7 @@ impl Io {
             first: Vec::new(),
             looked_at: 0,
             given: 0,
+            gate: None,
             _guard: guard,
         }
     }
@@ -61,6 +65,7 @@ impl Io {
             let count = self.first.len().min(PREFACE.len());
             let is_http1 = self.first.get(..count) != PREFACE.get(..count);
             if !is_http1 && count == PREFACE.len() {
+                self.gate = Some(Gate::new(PREFACE.len()));
                 return Ok(Protocol::Http2);
             }
             if is_http1 && (self.ends_head() || self.first.len() >= HEAD_BYTES_MAX) {
@@ -104,6 +109,35 @@ impl Io {
     }
 }
 
+impl Io {
+    /// Reads what comes next, of what was read before and then of the socket.
+    fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let first = self.first.get(self.given..).unwrap_or_default();
+        if !first.is_empty() {
+            let count = first.len().min(into.remaining());
+            let (part, _) = first.split_at(count);
+            into.put_slice(part);
+            self.given += count;
+            if self.given == self.first.len() {
+                // It is not needed again, and the connection may live long.
+                self.first = Vec::new();
+                self.given = 0;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        if into.filled().len() > before {
+            self.deadlines.note_read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl AsyncRead for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -111,25 +145,24 @@ impl AsyncRead for Io {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        let first = me.first.get(me.given..).unwrap_or_default();
-        if !first.is_empty() {
-            let count = first.len().min(into.remaining());
-            let (part, _) = first.split_at(count);
-            into.put_slice(part);
-            me.given += count;
-            if me.given == me.first.len() {
-                // It is not needed again, and the connection may live long.
-                me.first = Vec::new();
-                me.given = 0;
-            }
-            return Poll::Ready(Ok(()));
+        let Some(mut gate) = me.gate.take() else {
+            return me.poll_next(context, into);
+        };
+        let Some(ended) = me.deadlines.ended(context) else {
+            return me.poll_next(context, into);
+        };
+        let count = gate.allowed(ended).min(into.remaining());
+        if count == 0 {
+            me.gate = Some(gate);
+            return Poll::Pending;
         }
-        let before = into.filled().len();
-        ready!(Pin::new(&mut me.stream).poll_read(context, into))?;
-        if into.filled().len() > before {
-            me.deadlines.note_read();
-        }
-        Poll::Ready(Ok(()))
+        let mut part = ReadBuf::new(into.initialize_unfilled_to(count));
+        let read = me.poll_next(context, &mut part);
+        let filled = part.filled().len();
+        gate.note(part.filled())?;
+        into.advance(filled);
+        me.gate = Some(gate);
+        read
     }
 }
 

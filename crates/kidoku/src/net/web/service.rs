@@ -42,6 +42,7 @@ impl Service<Request<Incoming>> for Routed {
         let underway = self.deadlines.enter();
         let stall = underway.times().body_stall;
         let mut request = request.map(|body| Sent::new(body, stall));
+        request.extensions_mut().insert(underway.key_shown());
         let router = self.router.clone();
         Box::pin(async move {
             if request.version() == Version::HTTP_2 {
@@ -49,7 +50,7 @@ impl Service<Request<Incoming>> for Routed {
                 drop(timeout(LOOK_AHEAD, request.body_mut().look_ahead()).await);
             }
             let answer = router.call(request).await?;
-            underway.note_key(answer.status() == StatusCode::UNAUTHORIZED);
+            underway.note_answer(answer.status() == StatusCode::UNAUTHORIZED);
             Ok(answer.map(|body| Answered::new(body, underway)))
         })
     }

@@ -1,18 +1,19 @@
 //! The limits of a connection, at them and past them, over real sockets: HTTP/1.1 as text, HTTP/2 as
 //! frames written here, so that a mistake in the library can not hide in both ends.
 
-use super::{Port, serve};
+use super::{KeyShown, Port, serve};
 use crate::engine::shared::Phase;
 use crate::metrics::Connections;
 use crate::net::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
-    H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADER_LIST_BYTES_MAX, HEADERS_MAX, Times,
+    H2_STREAMS_MAX, HEAD_BYTES_MAX, HEADER_LIST_BYTES_MAX, HEADERS_MAX, STRANGER_HEAD_BYTES_MAX,
+    STRANGER_REQUESTS_MAX, Times,
 };
 use crate::net::tls::Acceptor;
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use kidoku_torture::h2::{
     self, ACK, DATA, END_STREAM, GOAWAY, INITIAL_WINDOW_SIZE, PING, RST_STREAM,
 };
@@ -72,9 +73,14 @@ fn routes() -> Router {
         let _kept = body;
         std::future::pending::<StatusCode>().await
     };
+    let key = |Extension(shown): Extension<KeyShown>| async move {
+        shown.note();
+        "known"
+    };
     Router::new()
         .route("/", get(async || "here"))
         .route("/locked", get(async || StatusCode::UNAUTHORIZED))
+        .route("/key", get(key))
         .route("/large", get(large))
         .route("/slow", get(slow))
         .route("/echo", post(echo))
@@ -115,10 +121,21 @@ fn served(times: Times) -> Served {
 
 fn served_up_to(times: Times, connections_max: usize) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    served_on(listener, times, connections_max)
+    served_on(listener, times, connections_max, false)
 }
 
-fn served_on(listener: TcpListener, times: Times, connections_max: usize) -> Served {
+/// Nobody is known before a request has shown a valid key.
+fn served_to_strangers(times: Times) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    served_on(listener, times, 1_000, true)
+}
+
+fn served_on(
+    listener: TcpListener,
+    times: Times,
+    connections_max: usize,
+    strangers: bool,
+) -> Served {
     let address = listener.local_addr().unwrap();
     let connections = Arc::<Connections>::default();
     let (phase, follows) = watch::channel(Phase::Running);
@@ -128,6 +145,7 @@ fn served_on(listener: TcpListener, times: Times, connections_max: usize) -> Ser
         connections_max,
         times,
         acceptor: Acceptor::plain(),
+        strangers,
         phase: Some(follows),
     };
     std::thread::spawn(move || {
@@ -462,6 +480,85 @@ fn an_http2_connection_has_100_requests_under_way_and_not_101() {
 }
 
 #[test]
+fn a_stranger_has_4_requests_under_way_and_the_fifth_waits_for_the_end_of_one() {
+    let server = served_to_strangers(UNLIMITED);
+    let most = u32::try_from(STRANGER_REQUESTS_MAX).unwrap();
+    for (before, waits) in [(most, true), (most - 1, false)] {
+        let mut h2 = open_h2(server.address);
+        for n in 0..before {
+            h2.ask(2 * n + 1, "/slow", &[]);
+        }
+        let last = 2 * before + 1;
+        h2.ask(last, "/key", &[]);
+        let first = h2.hear();
+        assert_eq!(first.stream != last, waits, "{first:?}");
+        if waits {
+            assert_eq!(answer_of(&mut h2, last), (200, b"known".to_vec()));
+        }
+    }
+}
+
+#[test]
+fn a_strangers_requests_are_all_answered_when_their_answers_are_taken() {
+    let server = served_to_strangers(UNLIMITED);
+    let mut h2 = open_h2(server.address);
+    for n in 0..50 {
+        h2.ask(2 * n + 1, "/locked", &[]);
+    }
+    for n in 0..50 {
+        assert_eq!(answer_of(&mut h2, 2 * n + 1).0, 401);
+    }
+    // With a key there is no more waiting, however many are under way.
+    h2.ask(101, "/key", &[]);
+    assert_eq!(answer_of(&mut h2, 101), (200, b"known".to_vec()));
+    for n in 51..71 {
+        h2.begin(2 * n + 1, "POST", "/echo", &[]);
+    }
+    h2.ask(143, "/", &[]);
+    assert_eq!(answer_of(&mut h2, 143), (200, b"here".to_vec()));
+}
+
+#[test]
+fn a_strangers_headers_have_at_most_8_kib() {
+    let server = served_to_strangers(UNLIMITED);
+    let with = |bytes: usize| {
+        let empty = h2::request(END_STREAM, 1, "GET", "/key", &[("x", &"a".repeat(1_000))]);
+        let filler = "a".repeat(1_000 + bytes - (empty.len() - 9));
+        h2::request(END_STREAM, 1, "GET", "/key", &[("x", &filler)])
+    };
+    let full = with(STRANGER_HEAD_BYTES_MAX);
+    assert_eq!(full.len(), STRANGER_HEAD_BYTES_MAX + 9);
+    let mut h2 = open_h2(server.address);
+    h2.stream.write_all(&full).unwrap();
+    assert_eq!(answer_of(&mut h2, 1).0, 200);
+    // Whoever is known may send more.
+    h2.ask(3, "/", &[("x", &"a".repeat(STRANGER_HEAD_BYTES_MAX))]);
+    assert_eq!(answer_of(&mut h2, 3).0, 200);
+    let mut over = open_h2(server.address);
+    over.stream
+        .write_all(&with(STRANGER_HEAD_BYTES_MAX + 1))
+        .unwrap();
+    until_closed(&mut over.stream);
+}
+
+#[test]
+fn what_needs_no_key_makes_nobody_known() {
+    let server = served_to_strangers(Times {
+        idle_without_key: SHORT,
+        ..UNLIMITED
+    });
+    let mut stranger = connect(server.address);
+    assert_eq!(ask(&mut stranger, HERE).0, 200);
+    assert!(until_closed(&mut stranger) >= SHORT - BELOW);
+    let mut known = connect(server.address);
+    let key = HERE.replace("GET /", "GET /key");
+    assert_eq!(ask(&mut known, &key).0, 200);
+    assert_eq!(ask(&mut known, HERE).0, 200);
+    std::thread::sleep(2 * SHORT);
+    assert_eq!(ask(&mut known, HERE).0, 200);
+}
+
+#[test]
 fn an_http2_connection_is_told_its_windows() {
     let server = served(UNLIMITED);
     let h2 = open_h2(server.address);
@@ -540,7 +637,7 @@ fn of_an_answer_that_nobody_takes_64_kib_are_made() {
     socket2::SockRef::from(&listener)
         .set_send_buffer_size(4 << 10)
         .unwrap();
-    let server = served_on(listener, UNLIMITED, 1_000);
+    let server = served_on(listener, UNLIMITED, 1_000, false);
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4 << 10).unwrap();
     socket.connect(&server.address.into()).unwrap();

@@ -6,6 +6,7 @@ mod http;
 mod resp;
 mod revoked;
 mod timing;
+mod work;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -3,7 +3,7 @@
 use super::{people, read};
 use crate::auth::TokenRefused;
 use crate::http::HttpState;
-use crate::http::caller::{Caller, bearer};
+use crate::http::caller::{Caller, bearer, note_key};
 use crate::http::input::{InPath, Json};
 use crate::http::refused::Refused;
 use crate::http::route::parts::clock;
@@ -40,7 +40,9 @@ impl FromRequestParts<HttpState> for Device {
             .get(AUTHORIZATION)
             .ok_or_else(|| refused(None))?;
         let token = presented.to_str().ok().and_then(bearer).unwrap_or_default();
-        Self::of_token(state, token)
+        let device = Self::of_token(state, token)?;
+        note_key(parts);
+        Ok(device)
     }
 }
 
