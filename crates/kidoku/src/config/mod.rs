@@ -9,6 +9,7 @@ pub mod build;
 pub mod doc;
 pub mod env;
 pub mod error;
+pub(crate) mod hidden;
 pub mod machine;
 pub mod nearest;
 pub mod parse;

@@ -1,6 +1,7 @@
 //! First step: from a file, the environment and flags to texts with keys and origins.
 
 use super::error::{ConfigError, Origin};
+use super::hidden::place;
 use super::nearest::nearest;
 use super::table::{APP_FIELDS, FIELDS, Kind, variable_of};
 use std::fs;
@@ -54,7 +55,11 @@ pub fn file_text(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         .parse()
         .map_err(|error: toml::de::Error| ConfigError::NotToml {
             path: path.into(),
-            reason: error.to_string(),
+            // Not the line itself, as the whole of the error has it: a secret may stand in it.
+            reason: match error.span() {
+                Some(span) => format!("{}: {}", place(text, span.start), error.message()),
+                None => error.message().to_owned(),
+            },
         })?;
     let mut layer = Layer::new();
     walk(&Origin::File(path.into()), "", &table, &mut layer)?;

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use kidoku_torture::certificates::Authority;
 use kidoku_torture::server::{Server, TempDir, kidoku};
 use kidoku_torture::web::Web;
 use kidoku_torture::wire::Client;
@@ -296,6 +297,89 @@ fn by_command(heard: &mut Heard, server: &Server, secrets: &[String]) {
     }
 }
 
+/// A WebSocket whose first message should hold a token.
+fn over_websocket(heard: &mut Heard, server: &Server, secrets: &[String]) {
+    for secret in secrets {
+        for text in [
+            json!({"token": secret}).to_string(),
+            json!({"token": [secret]}).to_string(),
+            json!({"tokn": secret}).to_string(),
+            json!({secret.as_str(): 1}).to_string(),
+            json!({"op": "ack", "channel": secret, "id": secret}).to_string(),
+            format!("{{\"token\":\"{secret}"),
+            secret.clone(),
+        ] {
+            let mut client = Client::connect(server.http_address());
+            client.send(
+                b"GET /v1/me/ws HTTP/1.1\r\nhost: k\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                  sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            );
+            // A text with a mask of zeros, and a close frame that ends what was let in.
+            let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+            client.send(&[&[0x81, 0x80 | 126], &length[..], &[0; 4], text.as_bytes()].concat());
+            client.send(&[0x88, 0x80, 0, 0, 0, 0]);
+            heard.note("a WebSocket", client.drain());
+        }
+    }
+}
+
+/// Configurations with a secret in the wrong place: where the name of its file should be, without
+/// quotes, in a line that is no TOML, as a setting.
+fn by_config(heard: &mut Heard, secret: &str, key: &str) {
+    let dir = TempDir::new();
+    let path = dir.file("kidoku.toml");
+    let pem = key.replace('\n', "\\n");
+    for text in [
+        format!("[apps.chat]\njwt_hs256_secret = \"{secret}\"\n"),
+        format!("[apps.chat]\njwt_hs256_secret_file = \"{secret}\"\n"),
+        format!("[apps.chat]\njwt_hs256_secret_file = \"{secret}\n"),
+        format!("[apps.chat]\njwt_hs256_secret_file = {secret}\n"),
+        format!("[apps.chat]\njwt_public_key_file = \"{secret}\"\n"),
+        format!("{secret}\n"),
+        format!("[tls]\ncert = \"{pem}\"\nkey = \"{pem}\"\n"),
+        format!("[tls]\nkey = \"{key}\"\n"),
+        format!("[tls]\nkey = {key}\n"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let (data, path) = (dir.path().to_str().unwrap(), path.to_str().unwrap());
+        for words in [
+            ["config", "check"].as_slice(),
+            &["serve"],
+            &["token", "issue"],
+        ] {
+            let mut command = kidoku(words);
+            command
+                .args(["--data-dir", data])
+                .env("KIDOKU_CONFIG", path);
+            if words[0] == "token" {
+                command.args(["--user", "ada"]);
+            }
+            let output = command.output().unwrap();
+            // Tokens are made without a look at TLS.
+            let refused = !output.status.success() || words[0] == "token";
+            assert!(refused, "{words:?} takes {path}");
+            heard.note(
+                format!("{words:?}"),
+                [output.stdout, output.stderr].concat(),
+            );
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    let data = dir.path().to_str().unwrap();
+    for variable in [
+        "KIDOKU_TLS__KEY",
+        "KIDOKU_TLS__CERT",
+        "KIDOKU_TLS__CLIENT_CA",
+    ] {
+        let mut command = kidoku(&["serve", "--data-dir", data]);
+        // All of them, as one without the others is refused without a look at it.
+        command.envs([("KIDOKU_TLS__KEY", data), ("KIDOKU_TLS__CERT", data)]);
+        let output = command.env(variable, key).output().unwrap();
+        assert!(!output.status.success(), "{variable} takes a key");
+        heard.note(variable, [output.stdout, output.stderr].concat());
+    }
+}
+
 /// Every file of the data directory, but for those that hold a secret because they are for that.
 fn files(heard: &mut Heard, dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -341,6 +425,10 @@ fn no_key_token_or_secret_is_ever_said_or_written() {
     over_resp(&mut heard, &server, &presented);
     over_http(&mut heard, &server, &presented);
     beside_http(&mut heard, &server, &presented);
+    over_websocket(&mut heard, &server, &presented);
+    let keys = TempDir::new();
+    let key = fs::read_to_string(Authority::new(keys.path(), "own").issue("tls").key).unwrap();
+    by_config(&mut heard, SHARED, &key);
     let admin = Web::new(server.admin_address());
     for path in ["/", "/livez", "/readyz", "/version", "/metrics"] {
         heard.note(path, admin.get(path).body);
@@ -357,6 +445,7 @@ fn no_key_token_or_secret_is_ever_said_or_written() {
     let mut secrets: Vec<String> = presented.iter().map(core).collect();
     secrets.push(SHARED.to_owned());
     secrets.push(device.trim().to_owned());
+    secrets.push(key.lines().nth(1).unwrap().to_owned());
     // The search finds what is there.
     let mut planted = Heard::default();
     planted.note(

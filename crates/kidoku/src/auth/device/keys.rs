@@ -5,6 +5,7 @@ use super::token::Verifier;
 use crate::auth::KeysError;
 use crate::auth::file::{Lock, write_private};
 use crate::auth::secret::hex;
+use crate::config::hidden::FileName;
 use crate::config::{Config, DeviceConfig};
 use kidoku_core::id::App;
 use std::collections::BTreeMap;
@@ -49,8 +50,10 @@ pub enum DeviceKeysError {
 impl fmt::Display for DeviceKeysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Bad { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::Io { path, error } => write!(f, "a key of devices {}: {error}", FileName(path)),
+            Self::Bad { path, reason } => {
+                write!(f, "{}: {reason}", path.display())
+            }
             Self::NoKey { app } => {
                 let app = app.as_str();
                 write!(

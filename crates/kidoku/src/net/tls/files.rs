@@ -4,6 +4,7 @@
 use super::Inside;
 use super::certificate::{self, Validity};
 use crate::config::TlsConfig;
+use crate::config::hidden::FileName;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -49,7 +50,7 @@ impl fmt::Display for TlsError {
                 setting,
                 path,
                 error,
-            } => write!(f, "{setting} = '{}': {error}", path.display()),
+            } => write!(f, "{setting} = {}: {error}", FileName(path)),
             Self::Bad {
                 setting,
                 path,
