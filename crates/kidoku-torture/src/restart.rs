@@ -120,14 +120,17 @@ pub fn run(options: &mut Options) -> Result<String, String> {
 /// checkpoint, so it takes no work from the next one.
 fn best(dir: &Path, users: u64, tries: u32) -> Result<Start, String> {
     let mut best: Option<Start> = None;
+    let mut told = false;
     for _ in 0..tries.max(1) {
         let start = start(dir, users)?;
+        told |= start.told;
         let better = best.is_none_or(|best| start.all.wall_s < best.all.wall_s);
         if better {
             best = Some(start);
         }
     }
-    best.ok_or_else(|| "no start".to_owned())
+    let best = best.ok_or_else(|| "no start".to_owned())?;
+    Ok(Start { told, ..best })
 }
 
 fn start(dir: &Path, users: u64) -> Result<Start, String> {
