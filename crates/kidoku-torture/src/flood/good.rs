@@ -1,6 +1,8 @@
-//! A client that behaves: two hundred requests a second, one at a time, and how long each took.
+//! A client that behaves: two hundred requests a second, one at a time, and how long each took, without
+//! the time in which something else on the machine had the processor.
 
 use super::machine::p99;
+use super::queue::Queue;
 use crate::wire::{Client, Value};
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,12 @@ pub(super) struct Felt {
 ///
 /// # Errors
 /// An answer that is neither what was asked for nor `BUSY`.
-pub(super) fn ask(client: &mut Client, first_id: u32, time: Duration) -> Result<Felt, String> {
+pub(super) fn ask(
+    client: &mut Client,
+    queue: &Queue,
+    first_id: u32,
+    time: Duration,
+) -> Result<Felt, String> {
     let begun = Instant::now();
     let mut took = Vec::new();
     let mut felt = Felt::default();
@@ -34,13 +41,15 @@ pub(super) fn ask(client: &mut Client, first_id: u32, time: Duration) -> Result<
         }
         std::thread::sleep(next.saturating_duration_since(now));
         let id = first_id + number;
+        let waited = queue.waited();
         let asked = Instant::now();
         let reply = if number % 2 == 0 {
             client.command(&["KD.COUNT", "good", "c0"])
         } else {
             client.command(&["KD.ACK", "good", "c0", &id.to_string()])
         };
-        took.push(asked.elapsed());
+        let elapsed = asked.elapsed();
+        took.push(elapsed.saturating_sub(queue.waited().saturating_sub(waited)));
         match reply {
             Value::Error(text) if text.starts_with("BUSY ") => felt.busy += 1,
             Value::Error(text) => return Err(format!("the good client was told: {text}")),

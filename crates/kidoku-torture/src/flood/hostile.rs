@@ -4,6 +4,7 @@ use super::crowd::{Crowd, Habit};
 use super::good::{self, Felt};
 use super::machine;
 use super::overload::{MEMORY, Watch};
+use super::queue::Queue;
 use crate::h2;
 use crate::server::{Server, TempDir, run as run_kidoku};
 use crate::wire::{Client, encode};
@@ -12,10 +13,9 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// What the good client's p99 may rise by whatever it was before. Both cores are shared with
-/// whatever else the machine does, and a thread that becomes ready beside a busy one waits for the
-/// end of a slice of the scheduler, which is some milliseconds; on an idle server the p99 is less
-/// than that, so doubling alone would measure the scheduler.
+/// What the good client's p99 may rise by whatever it was before. A thread that becomes ready beside a
+/// busy one waits for the end of a slice of the scheduler, which is some milliseconds; on an idle
+/// server the p99 is less than that, so doubling alone would measure the scheduler.
 const FLOOR: Duration = Duration::from_millis(15);
 
 /// How often a comparison is made again before it counts as failed: whatever else runs on the
@@ -246,8 +246,9 @@ fn compare(
     next_id: &mut u32,
 ) -> Result<String, String> {
     let time = Duration::from_secs_f64(seconds);
+    let queue = Queue::new(keyed.server.pid());
     let mut ask = |client: &mut Client| {
-        let felt = good::ask(client, *next_id, time)?;
+        let felt = good::ask(client, &queue, *next_id, time)?;
         *next_id += u32::try_from(felt.asked).unwrap();
         Ok::<Felt, String>(felt)
     };

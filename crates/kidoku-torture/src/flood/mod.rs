@@ -11,6 +11,7 @@ mod http_busy;
 mod load;
 mod machine;
 mod overload;
+mod queue;
 mod replies;
 mod slow_disk;
 mod times;
