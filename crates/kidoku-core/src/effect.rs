@@ -2,6 +2,7 @@
 //! the tests drive the same state machine.
 
 use crate::clock::Clock;
+use crate::damaged::Damaged;
 use crate::error::Error;
 use crate::fact::Fact;
 use crate::id::{ChannelKey, MessageId, Name, Position, ShardId, UserKey};
@@ -41,9 +42,24 @@ pub enum Input {
     Tick,
 }
 
-/// The store could not be read. What waited for the data is answered with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoadFailed;
+/// Why a load gave nothing. What waited for the data is answered with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadFailed {
+    /// The store could not be read: a disk that fails, or a server that ends.
+    Unreadable,
+    /// A row of what was asked for is damaged; everything else can be read.
+    Damaged(Box<Damaged>),
+}
+
+impl LoadFailed {
+    /// The error for those who waited.
+    pub fn error(&self) -> Error {
+        match self {
+            Self::Unreadable => Error::Storage,
+            Self::Damaged(damaged) => Error::Damaged(damaged.clone()),
+        }
+    }
+}
 
 /// What a shard needs from the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

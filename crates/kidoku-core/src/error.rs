@@ -1,6 +1,7 @@
 //! What a shard, or the parsing of its arguments, may refuse. Each error has one code word that is
 //! the same in RESP and HTTP, and a text that names what, which, and the limit.
 
+use crate::damaged::Damaged;
 use crate::id::NameKind;
 use crate::limits::{
     APP_BYTES_MAX, CHANNELS_PER_USER_MAX, CLOCK_AHEAD_MAX_MS, NAME_BYTES_MAX, ROLES_PER_USER_MAX,
@@ -87,6 +88,8 @@ pub enum Error {
     DiskFull,
     /// Reading from the store failed.
     Storage,
+    /// What is stored of the user or channel asked about, or of one it needs, is damaged.
+    Damaged(Box<Damaged>),
 }
 
 impl Error {
@@ -104,7 +107,7 @@ impl Error {
             Self::ReceiptsHidden { .. } => Code::NoPerm,
             Self::Busy => Code::Busy,
             Self::DiskFull => Code::DiskFull,
-            Self::Storage => Code::Internal,
+            Self::Storage | Self::Damaged(_) => Code::Internal,
         }
     }
 }
@@ -158,6 +161,11 @@ impl fmt::Display for Error {
             Self::Storage => {
                 f.write_str("what is stored of this can not be read, see the server's /readyz")
             }
+            Self::Damaged(damaged) => write!(
+                f,
+                "{damaged}, so no number can be made of it: stop the server and run 'kidoku check \
+                 --repair', which lists what is lost, and with --apply goes on without it"
+            ),
         }
     }
 }

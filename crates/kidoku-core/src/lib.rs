@@ -6,6 +6,7 @@
 //! the property tests run the very same code.
 
 pub mod clock;
+pub mod damaged;
 pub mod effect;
 pub mod error;
 pub mod fact;

@@ -27,6 +27,9 @@ pub struct ReadState {
     pub threads_unread: u64,
     /// See `threads_unread`.
     pub threads_mentions: u64,
+    /// True = a followed thread that is, or may be, one of this channel can not be read, so that the
+    /// two sums above may be too low.
+    pub threads_damaged: bool,
 }
 
 /// A user's totals. Each channel and followed thread counts once.
@@ -117,6 +120,8 @@ pub enum Reply {
     State {
         rev: Clock,
         channels: Vec<(ChannelKey, ReadState)>,
+        /// Channels of this page that are left out, because what is stored of them is damaged.
+        damaged: Vec<ChannelKey>,
         next: Option<Name>,
     },
     Badge(Box<Badge>),
@@ -154,6 +159,9 @@ pub struct Event {
     pub all: bool,
     /// The channels that changed.
     pub channels: Vec<(ChannelKey, ReadState)>,
-    /// The totals after the change.
-    pub badge: Badge,
+    /// Channels the user is in of which nothing can be told, because what is stored of them is
+    /// damaged.
+    pub damaged: Vec<ChannelKey>,
+    /// The totals after the change; `None` = a channel is damaged, so there are none.
+    pub badge: Option<Badge>,
 }

@@ -11,6 +11,12 @@ use std::io;
 /// Damaged stretches that are kept with their place; of more only the sums are.
 const DAMAGE_LIST_MAX: usize = 1_000;
 
+/// Bytes of a damaged stretch that are kept.
+const REMAINS_BYTES_MAX: usize = 4_096;
+
+/// Bytes of all damaged stretches that are kept.
+const REMAINS_SUM_MAX: usize = 1 << 20;
+
 /// How much is asked of the disk at once.
 const READ_BYTES: usize = 1 << 20;
 /// How much is given up when a part of the disk can not be read: one block of common disks.
@@ -20,7 +26,7 @@ const RECORD_BYTES_MIN: u64 = 9;
 
 /// A stretch of a segment that is not what was written, with whole records behind it, here or in a
 /// later segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The segment: its first lsn, which is also its file's name.
     pub segment: Lsn,
@@ -30,6 +36,13 @@ pub struct Damage {
     pub bytes: u64,
     /// Records lost by it: 0 when only a header was hit.
     pub records_lost: u64,
+    /// It lies in the last group of the log. That one may never have been synced, and then nobody was
+    /// told of it: a power cut that lets a disk keep a later part of a write and not an earlier one
+    /// looks like this.
+    pub may_be_unfinished: bool,
+    /// What stands there, from `offset` on, for whoever can make something of it: the first
+    /// 4 KiB, when a record is lost, of the first stretches.
+    pub remains: Vec<u8>,
 }
 
 /// An end of the last segment that was not written to the end. It has been cut off, unless the disk
@@ -93,7 +106,18 @@ impl Recovery {
         }
     }
 
-    fn add_segment(&mut self, segment: Lsn, size: usize, limit: Option<Lsn>, scanned: &Scanned) {
+    /// The beginning of a damaged stretch, while there is room for such.
+    fn remains(&self, stretch: &[u8], records_lost: u64) -> Vec<u8> {
+        let kept: usize = self.damage.iter().map(|damage| damage.remains.len()).sum();
+        let room = REMAINS_SUM_MAX.saturating_sub(kept).min(REMAINS_BYTES_MAX);
+        if records_lost == 0 {
+            return Vec::new();
+        }
+        stretch.get(..room).unwrap_or(stretch).to_vec()
+    }
+
+    fn add_segment(&mut self, segment: Lsn, bytes: &[u8], limit: Option<Lsn>, scanned: &Scanned) {
+        let size = bytes.len();
         self.records += scanned.records;
         self.clock_max = self.clock_max.max(scanned.clock);
         // A segment is named after the lsn that comes next, so this holds for an empty one too.
@@ -107,23 +131,34 @@ impl Recovery {
         });
         self.mends.extend(mends);
         for stretch in &scanned.damage {
+            let end = stretch.offset + stretch.bytes;
+            let hit = bytes.get(stretch.offset..end).unwrap_or_default();
+            let remains = self.remains(hit, stretch.records_lost);
             self.add_damage(Damage {
+                remains,
                 segment,
                 offset: wide(stretch.offset),
                 bytes: wide(stretch.bytes),
                 records_lost: stretch.records_lost,
+                may_be_unfinished: limit.is_none() && stretch.offset >= scanned.last_frame,
             });
         }
         let tail = scanned.tail.unwrap_or(size);
         match limit {
             // What is bad at the end of an older segment is the remains of a failed write, unless
             // the next segment shows that records are missing.
-            Some(limit) if scanned.next < limit => self.add_damage(Damage {
-                segment,
-                offset: wide(tail),
-                bytes: wide(size - tail),
-                records_lost: limit.0 - scanned.next.0,
-            }),
+            Some(limit) if scanned.next < limit => {
+                let records_lost = limit.0 - scanned.next.0;
+                let remains = self.remains(bytes.get(tail..).unwrap_or_default(), records_lost);
+                self.add_damage(Damage {
+                    segment,
+                    offset: wide(tail),
+                    bytes: wide(size - tail),
+                    records_lost,
+                    may_be_unfinished: false,
+                    remains,
+                });
+            }
             None if tail < size => {
                 self.torn = Some(TornTail {
                     segment,
@@ -167,7 +202,7 @@ pub(crate) fn recover<D: Disk>(
                 segment: *first,
                 found,
             })?;
-        recovery.add_segment(*first, bytes.len(), limit, &scanned);
+        recovery.add_segment(*first, &bytes, limit, &scanned);
     }
     keep(disk, segments, &bytes, &recovery)?;
     if !segments.is_empty() {

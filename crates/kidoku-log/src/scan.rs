@@ -40,6 +40,8 @@ pub(crate) struct Scanned {
     pub(crate) mended: Vec<usize>,
     /// From where on nothing is whole any more.
     pub(crate) tail: Option<usize>,
+    /// Where the last frame begins, as far as its header could be read.
+    pub(crate) last_frame: usize,
 }
 
 /// The frame being read.
@@ -111,6 +113,7 @@ pub(crate) fn scan_segment(
             damage: Vec::new(),
             mended: Vec::new(),
             tail: None,
+            last_frame: 0,
         },
     };
     scanner.run(on_record);
@@ -300,6 +303,7 @@ impl<'a> Scanner<'a> {
         match &found.part {
             Part::Frame(header) => {
                 self.at = found.offset + FRAME_HEADER_BYTES;
+                self.scanned.last_frame = found.offset;
                 self.expected = header.first;
                 self.scanned.clock = header.clock;
                 self.frame = Some(Span {

@@ -328,14 +328,13 @@ impl Run {
         let since = mirror.rev;
         let mut after: Option<Name> = None;
         for page in 0..=PAGES_MAX {
-            let page_asked = Page {
-                limit,
-                after: after.clone(),
-            };
             let request = Request::State {
                 user: user.clone(),
                 since,
-                page: page_asked,
+                page: Page {
+                    limit,
+                    after: after.take(),
+                },
             };
             let came = self.call(request.clone())?;
             self.check_rev(&request, &came)?;
@@ -343,6 +342,7 @@ impl Run {
                 rev,
                 channels,
                 next,
+                ..
             }) = came
             else {
                 return Err(format!("{request:?} answered {came:?}"));
@@ -385,6 +385,7 @@ impl Run {
                 Ok(Reply::State {
                     rev: Clock::NEVER,
                     channels: channels.into_iter().collect(),
+                    damaged: Vec::new(),
                     next: None,
                 })
             };

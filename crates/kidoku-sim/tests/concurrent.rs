@@ -150,7 +150,7 @@ fn deliver(cluster: &mut Cluster, devices: &mut BTreeMap<UserKey, Device>) {
             continue;
         }
         device.rev = event.rev;
-        device.badge = event.badge;
+        device.badge = event.badge.unwrap();
         if event.all {
             device.channels.clear();
         }

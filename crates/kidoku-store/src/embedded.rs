@@ -16,12 +16,12 @@ use crate::guard::{Guards, Look};
 use crate::key::KeyRange;
 use crate::rot::Rot;
 use crate::value::{Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged};
-use crate::{Applied, Entry, KeyRow, Store, StoreError};
+use crate::{Applied, Entry, Extent, KeyRow, Store, StoreError};
 use engine::Engine;
 use fjall::PersistMode;
 use keeper::Keeper;
 use kidoku_core::fact::codec::DecodeError;
-pub use repair::Repair;
+pub use repair::{Keep, Repair};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -112,6 +112,16 @@ impl Embedded {
         Self::open_with(path, options, Journal::Empty)
     }
 
+    /// Sets a store aside that opens and can not be read everywhere, and builds it again from what can
+    /// be read. The old files stay beside it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_rebuilt(path: &Path, options: EmbeddedOptions) -> Result<Self, StoreError> {
+        let guards = Guards::of(path, Rot::default());
+        rebuild::rebuild(path, options, guards.dir(), &[])
+    }
+
     fn open_with(
         path: &Path,
         options: EmbeddedOptions,
@@ -148,10 +158,21 @@ impl Embedded {
             has_failed: AtomicBool::new(false),
             reopened: AtomicU64::new(0),
             lost: RwLock::default(),
-            keeper: Keeper::new(guards, rot),
+            keeper: Keeper::new(guards, rot.clone()),
         };
-        store.check_format()?;
+        let formatted = store.check_format();
+        if let Err(StoreError::Engine(error)) = &formatted
+            && is_rot(error)
+        {
+            let mut notes = rot.report().notes;
+            notes.push(format!("the store does not say its format: {error}"));
+            let guards = store.keeper.guards().dir().to_path_buf();
+            drop(store);
+            return rebuild::rebuild(path, options, &guards, &notes);
+        }
+        formatted?;
         store.read_lost()?;
+        store.note_losses()?;
         if !was_guarded {
             store.settle_files()?;
         }
@@ -273,7 +294,10 @@ impl Embedded {
             begins_before && from < &**lost_end
         });
         match hit {
-            Some(_) => Err(StoreError::corrupt(from, DecodeError::Hash)),
+            Some((lost_from, lost_end)) => Err(StoreError::corrupt_from(
+                from.max(lost_from),
+                Extent::UpTo(lost_end.clone()),
+            )),
             None => Ok(()),
         }
     }
@@ -289,12 +313,31 @@ impl Embedded {
     }
 
     /// What can not be read for rot is a damaged row, which stops nothing that does not need it.
-    fn rotten(&self, key: &[u8], error: fjall::Error) -> StoreError {
-        if is_rot(&error) {
-            self.damaged(key, DecodeError::Hash)
-        } else {
-            error.into()
+    fn rotten(&self, key: &[u8], extent: Extent, error: fjall::Error) -> StoreError {
+        if !is_rot(&error) {
+            return error.into();
         }
+        let error = StoreError::corrupt_from(key, extent);
+        let text = format!("{error}; their owners get errors until it is repaired");
+        self.keeper
+            .rot()
+            .note_once(|report| report.rows_damaged += 1, text);
+        error
+    }
+
+    /// The first key of a range from which on it can not be read.
+    fn unreadable_from(&self, from: &[u8], end: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.read(|engine| {
+            let mut next = from.to_vec();
+            for guard in engine.rows.range(from..end) {
+                let Ok((key, _)) = guard.into_inner() else {
+                    break;
+                };
+                next = key.to_vec();
+                next.push(0);
+            }
+            Ok(next)
+        })
     }
 
     /// What is to be stored under a key once a row is merged in; `None` = what is there. True = the
@@ -392,7 +435,7 @@ impl Store for Embedded {
     fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
         self.check_lost(key, None)?;
         let found = self.read_sound(|engine| engine.rows.get(key))?;
-        let Some(bytes) = found.map_err(|error| self.rotten(key, error))? else {
+        let Some(bytes) = found.map_err(|error| self.rotten(key, Extent::Row, error))? else {
             return Ok(None);
         };
         decode_row(key, &bytes)
@@ -411,8 +454,15 @@ impl Store for Embedded {
                 .map(fjall::Guard::into_inner)
                 .collect::<fjall::Result<Vec<_>>>()
         })?;
+        let found = match found {
+            Err(error) if is_rot(&error) => {
+                let from = self.unreadable_from(from, end)?;
+                return Err(self.rotten(&from, Extent::Unknown, error));
+            }
+            found => found?,
+        };
         let mut rows = Vec::new();
-        for (key, bytes) in found.map_err(|error| self.rotten(from, error))? {
+        for (key, bytes) in found {
             match decode_row(&key, &bytes) {
                 Ok(row) => rows.push((key.to_vec(), row)),
                 Err(reason) => return Err(self.damaged(&key, reason)),

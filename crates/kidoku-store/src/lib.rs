@@ -26,15 +26,15 @@ mod tests;
 pub mod value;
 
 pub use checkpoint::{Batch, Checkpoint, CheckpointOptions, CheckpointStatus, FlushStep, Steps};
-pub use embedded::{Embedded, EmbeddedOptions, Repair};
-pub use error::StoreError;
+pub use embedded::{Embedded, EmbeddedOptions, Keep, Repair};
+pub use error::{Extent, StoreError};
 pub use flush::{Flushed, flush};
 pub use layers::Layers;
 pub use memory::Memory;
 pub use overlay::Overlay;
 pub use purge::Purged;
 pub use rot::{Rot, RotReport};
-pub use scan::ScanPage;
+pub use scan::{ScanPage, Skipped};
 
 use kidoku_core::clock::Clock;
 use kidoku_core::id::{ChannelKey, UserKey};

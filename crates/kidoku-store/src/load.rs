@@ -7,7 +7,7 @@ use crate::key::{self, Key, KeyRange, Mark};
 use crate::value::Row;
 use crate::{KeyRow, Layers, StoreError};
 use kidoku_core::clock::Clock;
-use kidoku_core::effect::{ChannelData, Load, Loaded, ReceiptRow};
+use kidoku_core::effect::{ChannelData, Load, LoadFailed, Loaded, ReceiptRow};
 use kidoku_core::fact::codec::DecodeError;
 use kidoku_core::fact::{
     Fact, FactKey, Floor, Incarnation, MessageRow, Part, Partition, StateRow, Value,
@@ -48,6 +48,41 @@ impl Layers {
                 .load_receipts(channel, space.as_ref())
                 .map(Loaded::Receipts),
         }
+    }
+
+    /// What a shard is told of a load that failed. Of a channel it may still be possible to say whether
+    /// it is a thread, which others need to know.
+    pub fn load_failed(&self, load: &Load, error: &StoreError) -> LoadFailed {
+        let subject = match load {
+            Load::User(user) | Load::Detail { user, .. } => Partition::User(user.clone()),
+            Load::Channel(channel)
+            | Load::Message { channel, .. }
+            | Load::Receipts { channel, .. } => Partition::Channel(channel.clone()),
+        };
+        let Some(mut damaged) = error.damaged(&subject) else {
+            return LoadFailed::Unreadable;
+        };
+        if let Load::Channel(channel) = load {
+            damaged.parent = self.parent(channel).ok();
+        }
+        LoadFailed::Damaged(Box::new(damaged))
+    }
+
+    /// Of which channel a channel is a thread.
+    fn parent(&self, channel: &ChannelKey) -> Result<Option<Name>, StoreError> {
+        let dropped = self.erased(&Partition::Channel(channel.clone()))?;
+        let row = self.get(&key::fact_key(&FactKey {
+            app: channel.app_str(),
+            owner: channel.name(),
+            part: Part::Settings,
+        }))?;
+        Ok(match row {
+            Some(Row::Fact(Value::Settings {
+                incarnation,
+                settings,
+            })) if incarnation >= dropped => settings.parent.value,
+            Some(_) | None => None,
+        })
     }
 
     /// When the partition was last erased.

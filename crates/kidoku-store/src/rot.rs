@@ -16,6 +16,10 @@ pub struct RotReport {
     pub guards_remade: u64,
     /// Rows found damaged: reading them is an error until they are repaired.
     pub rows_damaged: u64,
+    /// Facts that the log has lost, this time or earlier, until that is accepted.
+    pub facts_lost: u64,
+    /// Rows and stretches accepted as lost earlier: reading goes on without them.
+    pub accepted: u64,
     /// Times the store was set aside and built again from what could be read.
     pub rebuilt: u64,
     /// What happened, in the order it did: the first 100.

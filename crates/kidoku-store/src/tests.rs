@@ -193,7 +193,8 @@ fn a_damaged_row_is_an_error_to_read_and_stays_one_when_written() {
         ),
         "{error}"
     );
-    let text = r"the row udefault\x00ann\x00\x00 is damaged: the hash is not that of the bytes";
+    let text = "app default: what is stored of user ann is damaged (mark of the last erasure): the hash is \
+                not that of the bytes";
     assert_eq!(error.to_string(), text);
     assert!(store.range(&[], &[u8::MAX], 10).is_err());
     // What it said before is not known, so the new row alone would be a wrong answer.

@@ -17,6 +17,7 @@ use kidoku_core::id::{App, ChannelKey, UserKey};
 use kidoku_core::limits::CHANNELS_PER_COMMAND_MAX;
 use kidoku_core::reply::Reply;
 use kidoku_core::request::Request;
+use kidoku_store::Skipped;
 pub use naive::Numbers;
 use naive::{Channels, User};
 use serde::{Serialize, Serializer};
@@ -25,6 +26,9 @@ use std::mem;
 
 /// Mismatches listed in a report; all are counted.
 pub const MISMATCHES_LISTED_MAX: usize = 100;
+
+/// Damaged users, channels and stretches listed in a report; all are counted.
+pub const DAMAGED_LISTED_MAX: usize = 100;
 
 /// Differences that get the second look; in a sound server there are none but those that writes
 /// going on make, and these are few. What is over is counted as it stands.
@@ -69,6 +73,40 @@ pub struct CheckReport {
     pub mismatch_count: u64,
     /// Read states that changed while they were looked at, so that nothing can be said of them.
     pub unsettled: u64,
+    /// The first [`DAMAGED_LISTED_MAX`] of what can not be read.
+    pub damaged: Vec<DamagedOwner>,
+    /// All of that.
+    pub damaged_count: u64,
+    /// Read states of sound users that need something damaged: not compared.
+    pub damaged_states: u64,
+}
+
+/// Something that can not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DamagedOwner {
+    /// `user`, `channel`, or `stretch` for all that lie between two places.
+    pub kind: &'static str,
+    /// Which one; of a stretch, from where to where.
+    pub name: String,
+    /// Which row.
+    pub row: String,
+}
+
+impl From<Skipped> for DamagedOwner {
+    fn from(skipped: Skipped) -> Self {
+        match skipped {
+            Skipped::Owner(damaged) => Self {
+                kind: damaged.owner_kind(),
+                name: damaged.owner_name().to_owned(),
+                row: damaged.row.into(),
+            },
+            Skipped::Stretch { from, to } => Self {
+                kind: "stretch",
+                name: format!("from {from} to {to}"),
+                row: "everything between".to_owned(),
+            },
+        }
+    }
 }
 
 fn user_name<S: Serializer>(user: &UserKey, to: S) -> Result<S::Ok, S::Error> {
@@ -96,6 +134,7 @@ pub async fn check_app(
         app,
         progress,
         report: CheckReport::default(),
+        holes: Holes::default(),
         steps: 0,
     };
     let channels = walk.channels(None).await?;
@@ -107,6 +146,14 @@ pub async fn check_app(
     Ok(walk.report)
 }
 
+/// Which channels the recount does not have.
+#[derive(Default)]
+struct Holes {
+    channels: BTreeSet<ChannelKey>,
+    /// Others may be missing too.
+    more: bool,
+}
+
 /// A read state whose first comparison failed.
 type Place = (UserKey, ChannelKey);
 
@@ -115,6 +162,7 @@ struct Walk<'a> {
     app: App,
     progress: &'a (dyn Fn(&CheckReport) + Sync),
     report: CheckReport,
+    holes: Holes,
     steps: usize,
 }
 
@@ -133,8 +181,11 @@ impl Walk<'_> {
         let mut channels = Channels::default();
         let mut after = None;
         loop {
-            let (facts, next) = self.engine.scan(self.app.clone(), after).await?;
-            for fact in facts {
+            let page = self.engine.scan(self.app.clone(), after).await?;
+            if only.is_none() {
+                self.note_skipped(page.skipped);
+            }
+            for fact in page.facts {
                 let cost = match fact.partition() {
                     Partition::Channel(channel) => {
                         if only.is_none_or(|only| only.contains(&channel)) {
@@ -148,11 +199,39 @@ impl Walk<'_> {
                 self.step(cost).await;
             }
             (self.progress)(&self.report);
-            after = next;
+            after = page.next;
             if after.is_none() {
                 return Ok(channels);
             }
         }
+    }
+
+    fn note_skipped(&mut self, skipped: Vec<Skipped>) {
+        for skipped in skipped {
+            match &skipped {
+                Skipped::Owner(damaged) => {
+                    if let Partition::Channel(channel) = &damaged.owner {
+                        self.holes.channels.insert(channel.clone());
+                    }
+                }
+                Skipped::Stretch { .. } => self.holes.more = true,
+            }
+            self.report.damaged_count += 1;
+            if self.report.damaged.len() < DAMAGED_LISTED_MAX {
+                self.report.damaged.push(skipped.into());
+            }
+        }
+    }
+
+    /// Of a channel that could not be read the engine may have all in memory, and a recount nothing.
+    fn leave_holes_out(&mut self, channels: &Channels, expected: &mut Vec<(Place, Numbers)>) {
+        let before = expected.len();
+        expected.retain(|((_, channel), _)| {
+            let may_be_missing = self.holes.more && !channels.knows(channel);
+            !may_be_missing && !self.holes.channels.contains(channel)
+        });
+        let left_out = before - expected.len();
+        self.report.damaged_states += u64::try_from(left_out).unwrap_or(u64::MAX);
     }
 
     /// Compares every member state once.
@@ -160,17 +239,22 @@ impl Walk<'_> {
         let mut suspects = Vec::new();
         let mut after = None;
         loop {
-            let (facts, next) = self.engine.scan(self.app.clone(), after).await?;
-            let users = self.users(facts, None).await;
+            let page = self.engine.scan(self.app.clone(), after).await?;
+            let users = self.users(page.facts, None).await;
             self.report.users += u64::try_from(users.len()).unwrap_or(u64::MAX);
             let mut expected = Vec::new();
             for (key, user) in &users {
                 let counted = self.count_user(channels, key, user).await;
                 expected.extend(counted);
             }
-            self.report.read_states += u64::try_from(expected.len()).unwrap_or(u64::MAX);
+            self.leave_holes_out(channels, &mut expected);
             let answered = self.answers(&expected).await?;
             for ((place, expected), answered) in expected.into_iter().zip(answered) {
+                let Some(answered) = answered else {
+                    self.report.damaged_states += 1;
+                    continue;
+                };
+                self.report.read_states += 1;
                 if expected == answered {
                     continue;
                 }
@@ -181,7 +265,7 @@ impl Walk<'_> {
                 }
             }
             (self.progress)(&self.report);
-            after = next;
+            after = page.next;
             if after.is_none() {
                 return Ok(suspects);
             }
@@ -222,8 +306,8 @@ impl Walk<'_> {
         counted
     }
 
-    /// What the engine answers for the same places.
-    async fn answers(&mut self, asked: &[(Place, Numbers)]) -> Result<Vec<Numbers>, Error> {
+    /// What the engine answers for the same places; `None` = something it needs is damaged.
+    async fn answers(&mut self, asked: &[(Place, Numbers)]) -> Result<Vec<Option<Numbers>>, Error> {
         let mut answers = Vec::with_capacity(asked.len());
         let mut requests = Vec::new();
         for run in asked.chunk_by(|left, right| left.0.0 == right.0.0) {
@@ -235,10 +319,7 @@ impl Walk<'_> {
                     .iter()
                     .map(|((_, channel), _)| channel.clone())
                     .collect();
-                requests.push(Request::Count {
-                    user: user.clone(),
-                    channels,
-                });
+                requests.push((user.clone(), channels));
                 if requests.len() == REQUESTS_MAX {
                     self.ask(mem::take(&mut requests), &mut answers).await?;
                 }
@@ -252,17 +333,48 @@ impl Walk<'_> {
         }
     }
 
-    async fn ask(&self, requests: Vec<Request>, to: &mut Vec<Numbers>) -> Result<(), Error> {
+    async fn ask(
+        &self,
+        asked: Vec<(UserKey, Vec<ChannelKey>)>,
+        to: &mut Vec<Option<Numbers>>,
+    ) -> Result<(), Error> {
+        let requests: Vec<Request> = asked
+            .iter()
+            .map(|(user, channels)| Request::Count {
+                user: user.clone(),
+                channels: channels.clone(),
+            })
+            .collect();
         if requests.is_empty() {
             return Ok(());
         }
-        for reply in self.engine.call_many(requests).await {
-            if let Reply::ReadStates(states) = reply? {
-                let numbers = |state: &kidoku_core::reply::ReadState| Numbers {
-                    unread: state.unread,
-                    mentions: state.mentions,
-                };
-                to.extend(states.iter().map(numbers));
+        let replies = self.engine.call_many(requests).await;
+        for ((user, channels), reply) in asked.into_iter().zip(replies) {
+            match reply {
+                Ok(reply) => take_numbers(&reply, to),
+                Err(Error::Damaged(_)) => self.ask_each(&user, channels, to).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for channels one by one, as one of them is damaged.
+    async fn ask_each(
+        &self,
+        user: &UserKey,
+        channels: Vec<ChannelKey>,
+        to: &mut Vec<Option<Numbers>>,
+    ) -> Result<(), Error> {
+        for channel in channels {
+            let request = Request::Count {
+                user: user.clone(),
+                channels: vec![channel],
+            };
+            match self.engine.call(request).await {
+                Ok(reply) => take_numbers(&reply, to),
+                Err(Error::Damaged(_)) => to.push(None),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -282,6 +394,10 @@ impl Walk<'_> {
         let expected = self.recount(&asked).await?;
         let after = self.answers(&asked).await?;
         for (((place, _), before), after) in asked.into_iter().zip(before).zip(after) {
+            let (Some(before), Some(after)) = (before, after) else {
+                self.report.damaged_states += 1;
+                continue;
+            };
             // No entry: the user has left the channel meanwhile, and a non-member's numbers are 0.
             let expected = expected.get(&place).copied().unwrap_or_default();
             if before != after {
@@ -315,15 +431,26 @@ impl Walk<'_> {
         let mut counted = BTreeMap::new();
         let mut after = None;
         loop {
-            let (facts, next) = self.engine.scan(self.app.clone(), after).await?;
-            for (key, user) in self.users(facts, Some(&users)).await {
+            let page = self.engine.scan(self.app.clone(), after).await?;
+            for (key, user) in self.users(page.facts, Some(&users)).await {
                 let all = self.count_user(&channels, &key, &user).await;
                 counted.extend(all.into_iter().filter(|(place, _)| wanted.contains(place)));
             }
-            after = next;
+            after = page.next;
             if after.is_none() {
                 return Ok(counted);
             }
         }
+    }
+}
+
+fn take_numbers(reply: &Reply, to: &mut Vec<Option<Numbers>>) {
+    if let Reply::ReadStates(states) = reply {
+        to.extend(states.iter().map(|state| {
+            Some(Numbers {
+                unread: state.unread,
+                mentions: state.mentions,
+            })
+        }));
     }
 }

@@ -1,17 +1,20 @@
 //! Counts, states, badges, explanations: the user's shard asks each channel's shard once, whatever
 //! the number of channels, and puts the answers together.
 
+mod explain;
+
 use super::Shard;
 use super::interner::{ChannelIndex, Parent};
 use super::peer::{Body, CallId};
 use super::pending::Pending;
 use super::query::{CountAnswer, CountItem, CountQuery};
 use crate::clock::{Clock, Millis};
+use crate::damaged::Damaged;
 use crate::effect::Load;
 use crate::error::Error;
 use crate::fact::{Cursor, MuteLevel, Preference, StateRow};
 use crate::id::{ChannelKey, MessageId, Name, NameKind, ShardId, UserKey};
-use crate::reply::{Badge, Explanation, LinePart, ReadState, Reply};
+use crate::reply::{Badge, ReadState, Reply};
 use crate::request::{Page, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,10 +72,19 @@ struct Subject {
     preference: Option<Preference>,
     member: bool,
     answer: Option<CountAnswer>,
+    /// Why there is no answer.
+    damaged: Option<Box<Damaged>>,
 }
 
-/// Unread and mentions of the followed threads of a channel, by its name.
-type Threads<'a> = BTreeMap<&'a str, (u64, u64)>;
+/// Unread and mentions of the followed threads of each channel.
+#[derive(Default)]
+struct Threads<'a> {
+    sums: BTreeMap<&'a str, (u64, u64)>,
+    /// Channels with a thread that can not be read.
+    damaged: BTreeSet<&'a str>,
+    /// What can not be read may be a thread of any channel.
+    any_damaged: bool,
+}
 
 /// A count under way.
 #[derive(Debug)]
@@ -152,6 +164,7 @@ impl Shard {
                 preference,
                 member,
                 answer: None,
+                damaged: None,
             });
         }
         self.send_count(counting, items);
@@ -230,25 +243,38 @@ impl Shard {
         &mut self,
         from: ShardId,
         call: CallId,
-        answers: Result<Vec<CountAnswer>, Error>,
+        answers: Vec<Result<CountAnswer, Error>>,
     ) {
         let Some(Pending::Count(counting)) = self.pending.get_mut(&call) else {
             return;
         };
-        let Ok(answers) = answers else {
-            let Some(Pending::Count(counting)) = self.pending.remove(&call) else {
-                return;
-            };
-            return self.counting_failed(&counting);
-        };
+        let mut failed = None;
         let subjects = counting.parts.remove(&from).unwrap_or_default();
         for (at, answer) in subjects.into_iter().zip(answers) {
             let Some(subject) = counting.subjects.get_mut(at) else {
                 continue;
             };
-            self.interner
-                .learn(&subject.channel, Parent::Known(answer.parent.clone()));
-            subject.answer = Some(answer);
+            let parent = match &answer {
+                Ok(answer) => Some(&answer.parent),
+                Err(Error::Damaged(damaged)) => damaged.parent.as_ref(),
+                Err(_) => None,
+            };
+            if let Some(parent) = parent {
+                self.interner
+                    .learn(&subject.channel, Parent::Known(parent.clone()));
+            }
+            match answer {
+                Ok(answer) => subject.answer = Some(answer),
+                Err(Error::Damaged(damaged)) => subject.damaged = Some(damaged),
+                // What fails for a reason that passes is asked for again, as a whole.
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            let Some(Pending::Count(counting)) = self.pending.remove(&call) else {
+                return;
+            };
+            return self.counting_failed(&counting, error);
         }
         if counting.parts.is_empty()
             && let Some(Pending::Count(counting)) = self.pending.remove(&call)
@@ -257,11 +283,11 @@ impl Shard {
         }
     }
 
-    fn counting_failed(&mut self, counting: &Counting) {
+    fn counting_failed(&mut self, counting: &Counting, error: Error) {
         match counting.ticket {
-            Some(ticket) => self.reply(ticket, Err(Error::Storage)),
+            Some(ticket) => self.reply(ticket, Err(error)),
             None if matches!(counting.purpose, Purpose::Threads) => {
-                self.fail_blocked_user(&counting.user);
+                self.fail_first_blocked(&counting.user, error);
             }
             None => self.watches.event_done(&counting.user),
         }
@@ -269,41 +295,25 @@ impl Shard {
 
     fn counting_done(&mut self, counting: &Counting) {
         if matches!(counting.purpose, Purpose::Threads) {
-            return self.unblock_user(&counting.user);
+            // Of what a channel is a thread may be just what can not be read.
+            return match counting.without_parent() {
+                Some(damaged) => {
+                    self.fail_first_blocked(
+                        &counting.user,
+                        Error::Damaged(Box::new(damaged.clone())),
+                    );
+                }
+                None => self.unblock_user(&counting.user),
+            };
         }
-        let Some(ticket) = counting.ticket else {
-            return self.finish_event(counting);
-        };
-        let threads = counting.threads();
-        let mut states = counting
-            .asked
-            .iter()
-            .map(|channel| counting.state_of(channel, &threads));
-        let reply = match &counting.purpose {
-            Purpose::One => Reply::ReadState(Box::new(states.next().unwrap_or_default())),
-            Purpose::Many => Reply::ReadStates(states.collect()),
-            Purpose::State {
-                since: None, next, ..
-            } => {
-                let channels = counting.asked.iter().cloned().zip(states).collect();
-                Reply::State {
-                    rev: counting.rev(),
-                    channels,
-                    next: next.clone(),
+        match counting.ticket {
+            Some(ticket) => {
+                if let Some(reply) = counting.reply().transpose() {
+                    self.reply(ticket, reply);
                 }
             }
-            Purpose::State {
-                since: Some(since),
-                page,
-                ..
-            } => counting.since(since, page),
-            Purpose::Badge { space } => Reply::Badge(Box::new(counting.badge(space.as_ref()))),
-            Purpose::Explain { stored, .. } => {
-                Reply::Explanation(Box::new(counting.explanation(stored)))
-            }
-            Purpose::Event { .. } | Purpose::Threads => return,
-        };
-        self.reply(ticket, Ok(reply));
+            None => self.finish_event(counting),
+        }
     }
 
     pub(super) fn state(
@@ -406,6 +416,78 @@ impl Counting {
         self.subjects.get(at)
     }
 
+    /// A channel that can not be read, of which it is not known either whether it is a thread.
+    fn without_parent(&self) -> Option<&Damaged> {
+        let damaged = self.subjects.iter().filter_map(|s| s.damaged.as_deref());
+        damaged.into_iter().find(|damaged| damaged.parent.is_none())
+    }
+
+    /// Channels that can not be read.
+    pub(super) fn damaged_channels(&self) -> Vec<ChannelKey> {
+        let damaged = self.subjects.iter().filter(|s| s.damaged.is_some());
+        damaged.map(|subject| subject.channel.clone()).collect()
+    }
+
+    fn is_damaged(&self, channel: &ChannelKey) -> bool {
+        self.subject(channel).is_some_and(|s| s.damaged.is_some())
+    }
+
+    /// The answer; `None` when nobody has asked.
+    fn reply(&self) -> Result<Option<Reply>, Error> {
+        let threads = self.threads();
+        Ok(Some(match &self.purpose {
+            Purpose::One => {
+                let states = self.states(&threads)?;
+                Reply::ReadState(Box::new(states.into_iter().next().unwrap_or_default()))
+            }
+            Purpose::Many => Reply::ReadStates(self.states(&threads)?),
+            Purpose::State {
+                since: None, next, ..
+            } => self.page(self.asked.clone(), next.clone()),
+            Purpose::State {
+                since: Some(since),
+                page,
+                ..
+            } => self.since(since, page),
+            Purpose::Badge { space } => Reply::Badge(Box::new(self.badge(space.as_ref())?)),
+            Purpose::Explain { stored, .. } => {
+                self.states(&threads)?;
+                Reply::Explanation(Box::new(self.explanation(stored)))
+            }
+            Purpose::Event { .. } | Purpose::Threads => return Ok(None),
+        }))
+    }
+
+    /// The states that were asked for one by one, in that order.
+    fn states(&self, threads: &Threads<'_>) -> Result<Vec<ReadState>, Error> {
+        let state = |channel: &ChannelKey| {
+            let damaged = self.subject(channel).and_then(|s| s.damaged.as_ref());
+            match damaged {
+                Some(damaged) => Err(Error::Damaged(damaged.clone())),
+                None => Ok(self.state_of(channel, threads)),
+            }
+        };
+        self.asked.iter().map(state).collect()
+    }
+
+    /// A page of channels with their states, but for those that can not be read.
+    fn page(&self, channels: Vec<ChannelKey>, next: Option<Name>) -> Reply {
+        let threads = self.threads();
+        let (damaged, sound): (Vec<_>, Vec<_>) = channels
+            .into_iter()
+            .partition(|channel| self.is_damaged(channel));
+        let states = sound.into_iter().map(|channel| {
+            let state = self.state_of(&channel, &threads);
+            (channel, state)
+        });
+        Reply::State {
+            rev: self.rev(),
+            channels: states.collect(),
+            damaged,
+            next,
+        }
+    }
+
     fn level(&self, subject: &Subject) -> MuteLevel {
         subject
             .preference
@@ -428,7 +510,9 @@ impl Counting {
             state.mentions = answer.mentions;
             state.first_unread = answer.first_unread;
             state.last = answer.last;
-            if let Some((unread, mentions)) = threads.get(channel.name()) {
+            let name = channel.name();
+            state.threads_damaged = threads.any_damaged || threads.damaged.contains(name);
+            if let Some((unread, mentions)) = threads.sums.get(name) {
                 state.threads_unread = *unread;
                 state.threads_mentions = *mentions;
             }
@@ -437,14 +521,22 @@ impl Counting {
     }
 
     fn threads(&self) -> Threads<'_> {
-        let mut threads = Threads::new();
-        for answer in self
-            .subjects
-            .iter()
-            .filter_map(|subject| subject.answer.as_ref())
-        {
+        let mut threads = Threads::default();
+        for subject in &self.subjects {
+            if let Some(damaged) = &subject.damaged {
+                match &damaged.parent {
+                    Some(Some(parent)) => {
+                        threads.damaged.insert(parent.as_str());
+                    }
+                    Some(None) => {}
+                    None => threads.any_damaged = true,
+                }
+            }
+            let Some(answer) = &subject.answer else {
+                continue;
+            };
             if let Some(parent) = &answer.parent {
-                let (unread, mentions) = threads.entry(parent.as_str()).or_default();
+                let (unread, mentions) = threads.sums.entry(parent.as_str()).or_default();
                 *unread += answer.unread;
                 *mentions += answer.mentions;
             }
@@ -476,7 +568,9 @@ impl Counting {
         for subject in &self.subjects {
             let answered = subject.answer.as_ref().map(|answer| answer.changed);
             let latest = answered.max(self.unmuted_at(subject)).unwrap_or_default();
-            if latest > since.rev || changed.contains(&subject.channel) {
+            // Of what can not be read it is not known whether it changed, so it is told each time.
+            let is_damaged = subject.damaged.is_some();
+            if latest > since.rev || is_damaged || changed.contains(&subject.channel) {
                 changed.insert(&subject.channel);
                 parents.extend(
                     subject
@@ -496,19 +590,15 @@ impl Counting {
         let mut channels: Vec<ChannelKey> = own_or_thread.cloned().collect();
         channels.sort_unstable();
         let next = cut_page(&mut channels, page, ChannelKey::name);
-        let threads = self.threads();
-        let states = channels.into_iter().map(|channel| {
-            let state = self.state_of(&channel, &threads);
-            (channel, state)
-        });
-        Reply::State {
-            rev: self.rev(),
-            channels: states.collect(),
-            next,
-        }
+        self.page(channels, next)
     }
 
-    pub(super) fn badge(&self, space: Option<&Name>) -> Badge {
+    /// The totals. There are none while one of the channels can not be read: which share of them it
+    /// has is not known, nor even its space.
+    pub(super) fn badge(&self, space: Option<&Name>) -> Result<Badge, Error> {
+        if let Some(damaged) = self.subjects.iter().find_map(|s| s.damaged.as_ref()) {
+            return Err(Error::Damaged(damaged.clone()));
+        }
         let mut badge = Badge {
             rev: self.rev(),
             ..Badge::default()
@@ -536,50 +626,7 @@ impl Counting {
                 MuteLevel::All => {}
             }
         }
-        badge
-    }
-
-    fn explanation(&self, stored: &StateRow) -> Explanation {
-        let channel = self.asked.first();
-        let state = channel
-            .map(|channel| self.state_of(channel, &self.threads()))
-            .unwrap_or_default();
-        let subject = channel.and_then(|channel| self.subject(channel));
-        let answer = subject.and_then(|subject| subject.answer.as_ref());
-        let membership = stored.membership.unwrap_or_default();
-        let mut explanation = Explanation {
-            state,
-            line: crate::id::Position::START,
-            part: LinePart::Nothing,
-            set_at: None,
-            floor: crate::id::Position::START,
-            join: membership.from,
-            trim: crate::id::Position::START,
-            unread_ids: Vec::new(),
-            mention_ids: Vec::new(),
-            own: 0,
-            next: None,
-        };
-        let Some(explained) = answer.and_then(|answer| answer.explained.as_deref()) else {
-            return explanation;
-        };
-        let known = |time: Millis| (time != Millis(0)).then_some(time);
-        explanation.line = explained.line.position;
-        explanation.part = explained.line.part;
-        explanation.set_at = match explained.line.part {
-            LinePart::Cursor => known(stored.cursor_at),
-            LinePart::Join => known(membership.clock.millis()),
-            LinePart::Nothing | LinePart::Trim | LinePart::SpaceFloor | LinePart::Floor => {
-                explained.line.set_at
-            }
-        };
-        explanation.floor = explained.floor;
-        explanation.trim = explained.trim;
-        explanation.unread_ids.clone_from(&explained.unread_ids);
-        explanation.mention_ids.clone_from(&explained.mention_ids);
-        explanation.own = explained.own;
-        explanation.next = explained.next;
-        explanation
+        Ok(badge)
     }
 
     pub(super) fn user(&self) -> &UserKey {
@@ -609,6 +656,7 @@ impl Counting {
         );
         channels
             .into_iter()
+            .filter(|channel| !self.is_damaged(channel))
             .map(|channel| (channel.clone(), self.state_of(channel, &threads)))
             .collect()
     }

@@ -82,11 +82,11 @@ impl Shard {
         }
     }
 
-    pub(super) fn erase_failed(&mut self, call: CallId) {
+    pub(super) fn erase_failed(&mut self, call: CallId, error: Error) {
         let Some(Pending::Erase(erasing)) = self.pending.remove(&call) else {
             return;
         };
-        self.reply(erasing.ticket, Err(Error::Storage));
+        self.reply(erasing.ticket, Err(error));
         self.unblock_user(&erasing.user);
     }
 

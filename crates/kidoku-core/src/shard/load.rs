@@ -64,7 +64,7 @@ pub(super) struct Gather {
     call: CallId,
     query: Box<CountQuery>,
     left: usize,
-    failed: bool,
+    failed: BTreeMap<ChannelKey, Error>,
 }
 
 /// Slots the eviction hand passes in one tick, so that a tick stays short.
@@ -168,10 +168,13 @@ impl Shard {
         for waiter in next {
             self.load(load.clone(), waiter);
         }
-        let Ok(data) = data else {
-            return waiters
-                .into_iter()
-                .for_each(|waiter| self.load_failed(waiter));
+        let data = match data {
+            Ok(data) => data,
+            Err(failed) => {
+                return waiters
+                    .into_iter()
+                    .for_each(|waiter| self.load_failed(load, waiter, &failed));
+            }
         };
         match (load, &data) {
             (Load::User(user), Loaded::Facts(facts)) => {
@@ -194,7 +197,7 @@ impl Shard {
             Waiter::User(user) => self.unblock_user(&user),
             Waiter::Channel(channel) => self.unblock_channel(&channel),
             Waiter::Detail(user) => self.with_detail(load, &user, data),
-            Waiter::Gather(id) => self.gathered(id, false),
+            Waiter::Gather(id) => self.gathered(id, None),
             Waiter::Receipts(channel) => self.receipts_loaded(&channel, data),
             Waiter::Seen {
                 ticket,
@@ -209,27 +212,45 @@ impl Shard {
         }
     }
 
-    /// What a user's jobs have waited for can not be had.
-    pub(super) fn fail_blocked_user(&mut self, user: &UserKey) {
-        for job in self.blocked_users.remove(user).unwrap_or_default() {
-            self.fail_job(job, Error::Storage);
+    /// What the first of a user's blocked jobs has waited for can not be had. The others may not
+    /// need it.
+    pub(super) fn fail_first_blocked(&mut self, user: &UserKey, error: Error) {
+        let mut queue = self.blocked_users.remove(user).unwrap_or_default();
+        if let Some(job) = queue.pop_front() {
+            self.fail_job(job, error);
         }
+        queue.into_iter().for_each(|job| self.start(job));
     }
 
-    fn load_failed(&mut self, waiter: Waiter) {
+    fn load_failed(&mut self, load: &Load, waiter: Waiter, failed: &LoadFailed) {
+        let error = failed.error();
         match waiter {
-            Waiter::User(user) | Waiter::Detail(user) => self.fail_blocked_user(&user),
-            Waiter::Channel(channel) => {
-                for job in self.blocked_channels.remove(&channel).unwrap_or_default() {
-                    self.fail_job(job, Error::Storage);
+            Waiter::User(user) => {
+                for job in self.blocked_users.remove(&user).unwrap_or_default() {
+                    self.fail_job(job, error.clone());
                 }
             }
-            Waiter::Gather(id) => self.gathered(id, true),
-            Waiter::Receipts(channel) => self.receipts_failed(&channel),
-            Waiter::Seen { ticket, .. } => self.reply(ticket, Err(Error::Storage)),
-            Waiter::Erase(call) => self.erase_failed(call),
+            Waiter::Detail(user) => self.fail_first_blocked(&user, error),
+            Waiter::Channel(channel) => {
+                for job in self.blocked_channels.remove(&channel).unwrap_or_default() {
+                    self.fail_job(job, error.clone());
+                }
+            }
+            Waiter::Gather(id) => {
+                let failed = match load {
+                    Load::Channel(channel) => Some((channel.clone(), error)),
+                    Load::User(_)
+                    | Load::Detail { .. }
+                    | Load::Message { .. }
+                    | Load::Receipts { .. } => None,
+                };
+                self.gathered(id, failed);
+            }
+            Waiter::Receipts(channel) => self.receipts_failed(&channel, failed),
+            Waiter::Seen { ticket, .. } => self.reply(ticket, Err(error)),
+            Waiter::Erase(call) => self.erase_failed(call, error),
             Waiter::Drop(ticket, channel) => {
-                self.fail(Origin::Caller(ticket), Error::Storage);
+                self.fail(Origin::Caller(ticket), error);
                 self.unblock_channel(&channel);
             }
         }
@@ -345,24 +366,32 @@ impl Shard {
         self.clock.observe(super::merge::highest_clock(fact));
     }
 
-    /// Answers a count when all its channels are in memory.
-    pub(super) fn gather(&mut self, from: ShardId, call: CallId, query: Box<CountQuery>) {
+    /// Answers a count when all its channels are in memory, but for those that `failed` to load.
+    pub(super) fn gather(
+        &mut self,
+        from: ShardId,
+        call: CallId,
+        query: Box<CountQuery>,
+        failed: BTreeMap<ChannelKey, Error>,
+    ) {
         let missing: BTreeSet<ChannelKey> = query
             .items
             .iter()
-            .filter(|item| !self.channels.contains(&item.channel))
-            .map(|item| item.channel.clone())
+            .map(|item| &item.channel)
+            .filter(|channel| !self.channels.contains(channel) && !failed.contains_key(channel))
+            .cloned()
             .collect();
         if missing.is_empty() || self.complete {
-            let answers =
-                query
-                    .items
-                    .iter()
-                    .map(|item| match self.channels.get_mut(&item.channel) {
-                        Some(channel) => query.count(item, channel),
-                        None => query.count(item, &Channel::default()),
-                    });
-            let answers = Ok(answers.collect());
+            let answers = query.items.iter().map(|item| {
+                if let Some(error) = failed.get(&item.channel) {
+                    return Err(error.clone());
+                }
+                Ok(match self.channels.get_mut(&item.channel) {
+                    Some(channel) => query.count(item, channel),
+                    None => query.count(item, &Channel::default()),
+                })
+            });
+            let answers = answers.collect();
             return self.send(from, Body::Counted { call, answers });
         }
         self.last_call += 1;
@@ -375,7 +404,7 @@ impl Shard {
                 call,
                 query,
                 left,
-                failed: false,
+                failed,
             },
         );
         for channel in missing {
@@ -389,29 +418,19 @@ impl Shard {
         }
     }
 
-    fn gathered(&mut self, id: u64, failed: bool) {
+    /// One more channel of a count is there, or can not be loaded, which is no fault of the others.
+    fn gathered(&mut self, id: u64, failed: Option<(ChannelKey, Error)>) {
         let Some(gather) = self.gathers.get_mut(&id) else {
             return;
         };
         gather.left -= 1;
-        gather.failed |= failed;
+        gather.failed.extend(failed);
         if gather.left > 0 {
             return;
         }
-        let Some(gather) = self.gathers.remove(&id) else {
-            return;
-        };
-        if gather.failed {
-            let answers = Err(Error::Storage);
-            return self.send(
-                gather.from,
-                Body::Counted {
-                    call: gather.call,
-                    answers,
-                },
-            );
+        if let Some(gather) = self.gathers.remove(&id) {
+            self.gather(gather.from, gather.call, gather.query, gather.failed);
         }
-        self.gather(gather.from, gather.call, gather.query);
     }
 
     pub(super) fn over_budget(&self) -> bool {

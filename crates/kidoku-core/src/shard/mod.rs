@@ -291,7 +291,7 @@ impl Shard {
             Body::Done { call, changed } => self.done(call, changed),
             Body::Counted { call, answers } => self.counted(from, call, answers),
             Body::TailIs { call, tail } => self.tail_is(call, tail),
-            Body::Count { call, query } => self.gather(from, call, query),
+            Body::Count { call, query } => self.gather(from, call, query, BTreeMap::new()),
             Body::Receipt {
                 call,
                 channel,

@@ -66,7 +66,8 @@ pub(crate) enum Body {
     },
     Counted {
         call: CallId,
-        answers: Result<Vec<CountAnswer>, Error>,
+        /// In the order of the items.
+        answers: Vec<Result<CountAnswer, Error>>,
     },
     /// To the channel's shard; answered by `TailIs`.
     Tail { call: CallId, channel: ChannelKey },

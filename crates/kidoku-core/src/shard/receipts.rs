@@ -6,7 +6,7 @@ use super::load::Waiter;
 use super::peer::{Body, CallId};
 use super::pending::{Finish, Origin};
 use super::{Job, Shard, count_u64};
-use crate::effect::{Load, Loaded, ReceiptRow};
+use crate::effect::{Load, LoadFailed, Loaded, ReceiptRow};
 use crate::error::Error;
 use crate::fact::{Fact, Receipts};
 use crate::id::{ChannelKey, MessageId, Name, NameKind, Position, ShardId, UserKey};
@@ -112,10 +112,16 @@ impl Shard {
         }
     }
 
-    pub(super) fn receipts_failed(&mut self, key: &ChannelKey) {
+    pub(super) fn receipts_failed(&mut self, key: &ChannelKey, failed: &LoadFailed) {
+        let error = match failed {
+            LoadFailed::Unreadable => Error::Storage,
+            LoadFailed::Damaged(damaged) => {
+                Error::Damaged(Box::new((**damaged).clone().seen_from(key)))
+            }
+        };
         let loading = self.receipts_loading.remove(key).unwrap_or_default();
         for job in loading.jobs {
-            self.fail_job(job, Error::Storage);
+            self.fail_job(job, error.clone());
         }
     }
 

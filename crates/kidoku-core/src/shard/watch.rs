@@ -234,7 +234,8 @@ impl Shard {
             rev: counting.rev(),
             all: matches!(counting.purpose, Purpose::Event { all: true }),
             channels: counting.changed_states(told),
-            badge: counting.badge(None),
+            damaged: counting.damaged_channels(),
+            badge: counting.badge(None).ok(),
         });
         for watcher in &watch.watchers {
             self.out.pushes.push((*watcher, Arc::clone(&event)));

@@ -138,7 +138,7 @@ fn a_damaged_header_costs_no_record() {
         damaged.set_bytes(&name, bytes);
         let (recovery, found) = read(&damaged);
         assert_eq!(found, numbered(&SMALL), "header at {start}");
-        let damage = recovery.damage[0];
+        let damage = &recovery.damage[0];
         assert_eq!((recovery.records_lost, recovery.damage_count), (0, 1));
         assert_eq!(
             (damage.offset, damage.records_lost),
@@ -279,4 +279,38 @@ fn a_frame_header_in_the_wrong_place_costs_only_what_it_was_written_over() {
             "{lost} lost, shift {shift}"
         );
     }
+}
+
+#[test]
+fn what_is_left_of_a_lost_record_is_handed_over_and_the_last_group_may_be_unfinished() {
+    let disk = FakeDisk::new(1);
+    let (mut log, _, _) = open(&disk, LogOptions::default());
+    append(&mut log, &["one", "two", "three"], 10);
+    append(&mut log, &["the first", "the second", "the third"], 20);
+    drop(log);
+    let (_, all) = read(&disk);
+    let name = disk.list().unwrap().pop().unwrap();
+    let whole = disk.bytes(&name);
+    let mut frames = (0..whole.len()).rev();
+    let is_frame = |at: &usize| whole[*at..].starts_with(b"\xf7KF");
+    let last_frame = frames.find(is_frame).unwrap();
+    let mut seen = [false; 2];
+    for at in 0..whole.len() - 3 {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x11;
+        let broken = disk.copy();
+        broken.set_bytes(&name, bytes.clone());
+        let (recovery, found) = read(&broken);
+        for damage in recovery.damage.iter().filter(|one| one.records_lost > 0) {
+            assert!(found.len() < all.len());
+            let (from, size) = (
+                usize::try_from(damage.offset).unwrap(),
+                usize::try_from(damage.bytes).unwrap(),
+            );
+            assert_eq!(damage.remains, bytes[from..from + size], "byte {at}");
+            assert_eq!(damage.may_be_unfinished, from >= last_frame, "byte {at}");
+            seen[usize::from(damage.may_be_unfinished)] = true;
+        }
+    }
+    assert_eq!(seen, [true, true]);
 }

@@ -30,11 +30,15 @@ pub(super) const ROWS: [Spec; 2] = [
         name: "KD.CHECK",
         arity: 1,
         summary: "Recounts the app by brute force and compares with what the server answers.",
-        details: "Reads all facts of the app from the store.",
+        details: "Reads all facts of the app from the store. What is damaged is left out with its owner, and \
+                  listed.",
         complexity: "O(facts of the app)",
         class: Class::Read,
         keys: Keys::NONE,
-        reply: "Map: the report.",
+        reply: "Map: how many `users`, `channels`, `read_states` and `messages` there are, \
+                `mismatch_count`, `unsettled`, `damaged_count`, `damaged_states` (not compared, as they \
+                need something damaged), and the first 100 `damaged` (maps of `kind`, `name` and `row`) \
+                and `mismatches`.",
         example: "KD.CHECK",
         parse: Parse::Plain(|_| Ok(Command::Check)),
         ..ADMIN

@@ -39,7 +39,8 @@ pub(super) const ROWS: [Spec; 5] = [
                   given; the next page is `AFTER` the `next` of this one.",
         complexity: "O(N log M), N = channels of the page",
         reply: "Map: `rev` (string), `channels` (array of maps: `channel` and the read state), `next` \
-                (channel or null).",
+                (channel or null). With `damaged` (channels left out, as what is stored of them can not be \
+                read) when there are such.",
         example: "KD.STATE ada LIMIT 100",
         parse: Parse::InApp(state),
         ..READ
@@ -49,7 +50,8 @@ pub(super) const ROWS: [Spec; 5] = [
         arity: -2,
         syntax: "user [SPACE space]",
         summary: "Answers the totals of a user, over all channels or those of one space.",
-        details: "Each channel and followed thread counts once.",
+        details: "Each channel and followed thread counts once. While one of them is damaged there are \
+                  no totals, and the error names it.",
         complexity: "O(C log M), C = channels of the user",
         reply: "Map: `unread`, `mentions`, `channels` (with unread), the same three without what is \
                 muted as `unmuted_unread`, `unmuted_mentions`, `unmuted_channels`, and `rev` (string).",

@@ -69,6 +69,10 @@ pub struct ReadState {
     pub threads_unread: u64,
     /// Sum of mentions over the followed threads of the channel.
     pub threads_mentions: u64,
+    /// Only there, and then true, when a followed thread that is, or may be, one of this channel can
+    /// not be read: the two sums above may be too low.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads_damaged: Option<bool>,
 }
 
 impl ReadState {
@@ -85,6 +89,7 @@ impl ReadState {
             member: state.member,
             threads_unread: state.threads_unread,
             threads_mentions: state.threads_mentions,
+            threads_damaged: state.threads_damaged.then_some(true),
         }
     }
 }
@@ -120,6 +125,10 @@ pub struct State {
     pub rev: String,
     /// The channels, sorted by name.
     pub channels: Vec<ChannelState>,
+    /// Only there when there are some: channels that are left out, because what is stored of them is
+    /// damaged. Sorted by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Vec<String>>,
     /// Give it as `after` for the next page; null = this was the last.
     pub next: Option<String>,
 }
@@ -129,6 +138,7 @@ impl State {
     pub fn new(
         rev: kidoku_core::clock::Clock,
         channels: &[(ChannelKey, reply::ReadState)],
+        damaged: &[ChannelKey],
         next: Option<&Name>,
         ids: &Ids<'_>,
     ) -> Self {
@@ -139,9 +149,16 @@ impl State {
         Self {
             rev: rev.0.to_string(),
             channels: channels.iter().map(entry).collect(),
+            damaged: damaged_names(damaged),
             next: next.map(|name| name.as_str().to_owned()),
         }
     }
+}
+
+/// The names of channels that can not be read, if there are any.
+pub fn damaged_names(damaged: &[ChannelKey]) -> Option<Vec<String>> {
+    let names = damaged.iter().map(|channel| channel.name().to_owned());
+    (!damaged.is_empty()).then(|| names.collect())
 }
 
 /// A user's totals. Each channel and followed thread counts once.

@@ -25,6 +25,7 @@ fn state() -> reply::ReadState {
         member: true,
         threads_unread: 4,
         threads_mentions: 2,
+        threads_damaged: false,
     }
 }
 
@@ -32,7 +33,13 @@ fn state() -> reply::ReadState {
 fn ids_eras_and_revisions_are_strings_and_numbers_are_numbers() {
     let numeric = Ids { names: None };
     let next = Name::new(NameKind::Channel, "d").unwrap();
-    let page = State::new(Clock(7), &[(channel(), state())], Some(&next), &numeric);
+    let page = State::new(
+        Clock(7),
+        &[(channel(), state())],
+        &[],
+        Some(&next),
+        &numeric,
+    );
     let expected = json!({
         "rev": "7",
         "channels": [{

@@ -186,11 +186,13 @@ pub fn write_reply(writer: &mut Writer<'_>, reply: &Reply, context: &ReplyContex
         Reply::State {
             rev,
             channels,
+            damaged,
             next,
         } => {
-            writer.map(3);
+            writer.map(3 + usize::from(!damaged.is_empty()));
             revision(writer, *rev);
             channel_states(writer, channels, context.names);
+            damaged_channels(writer, damaged);
             next_name(writer, next.as_ref());
         }
         Reply::Badge(totals) => badge(writer, totals),
@@ -238,11 +240,15 @@ pub fn write_event(writer: &mut Writer<'_>, event: &Event, names: Option<&dyn Id
     writer.push(3);
     writer.text(EVENT_KIND);
     writer.text(event.user.name());
-    writer.map(3);
+    writer.map(3 + usize::from(!event.damaged.is_empty()));
     revision(writer, event.rev);
     channel_states(writer, &event.channels, names);
+    damaged_channels(writer, &event.damaged);
     writer.text("badge");
-    badge(writer, &event.badge);
+    match &event.badge {
+        Some(totals) => badge(writer, totals),
+        None => writer.null(),
+    }
 }
 
 /// How the ids of one channel are written.
@@ -285,8 +291,12 @@ impl Ids<'_> {
     }
 }
 
-/// Fields that [`read_state_fields`] writes.
+/// Fields that [`read_state_fields`] writes of a state with nothing damaged beside it.
 const READ_STATE_FIELDS: usize = 10;
+
+fn fields_of(state: &ReadState) -> usize {
+    READ_STATE_FIELDS + usize::from(state.threads_damaged)
+}
 
 fn field(writer: &mut Writer<'_>, name: &str, value: u64) {
     writer.text(name);
@@ -294,7 +304,7 @@ fn field(writer: &mut Writer<'_>, name: &str, value: u64) {
 }
 
 fn read_state(writer: &mut Writer<'_>, state: &ReadState, ids: &Ids<'_>) {
-    writer.map(READ_STATE_FIELDS);
+    writer.map(fields_of(state));
     read_state_fields(writer, state, ids);
 }
 
@@ -315,6 +325,22 @@ fn read_state_fields(writer: &mut Writer<'_>, state: &ReadState, ids: &Ids<'_>) 
     writer.boolean(state.member);
     field(writer, "threads_unread", state.threads_unread);
     field(writer, "threads_mentions", state.threads_mentions);
+    if state.threads_damaged {
+        writer.text("threads_damaged");
+        writer.boolean(true);
+    }
+}
+
+/// Channels of which nothing can be told; the field is there only when there are some.
+fn damaged_channels(writer: &mut Writer<'_>, damaged: &[ChannelKey]) {
+    if damaged.is_empty() {
+        return;
+    }
+    writer.text("damaged");
+    writer.array(damaged.len());
+    damaged
+        .iter()
+        .for_each(|channel| writer.text(channel.name()));
 }
 
 fn channel_states(
@@ -325,7 +351,7 @@ fn channel_states(
     writer.text("channels");
     writer.array(channels.len());
     for (channel, state) in channels {
-        writer.map(1 + READ_STATE_FIELDS);
+        writer.map(1 + fields_of(state));
         writer.text("channel");
         writer.text(channel.name());
         read_state_fields(

@@ -167,6 +167,7 @@ impl Model {
             member: row.member(),
             threads_unread: 0,
             threads_mentions: 0,
+            threads_damaged: false,
         }
     }
 
@@ -202,6 +203,7 @@ impl Model {
         Reply::State {
             rev: Clock::NEVER,
             channels,
+            damaged: Vec::new(),
             next,
         }
     }

@@ -175,8 +175,10 @@ impl World {
                 self.totals.loads_checked += 1;
                 same_load(load, &data, &facts)
             }
-            Err(LoadFailed) if self.plan.store.read > 0 => Ok(()),
-            Err(LoadFailed) => Err(format!("{load:?} failed without a fault of the store")),
+            Err(LoadFailed::Unreadable) if self.plan.store.read > 0 => Ok(()),
+            Err(LoadFailed::Unreadable | LoadFailed::Damaged(_)) => {
+                Err(format!("{load:?} failed without a fault of the store"))
+            }
         }
     }
 

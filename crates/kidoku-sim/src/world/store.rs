@@ -7,7 +7,7 @@ use crate::random::Random;
 use kidoku_core::fact::Fact;
 use kidoku_store::key::{Key, parse};
 use kidoku_store::value::{Row, decode_row, encode_row, merge_value};
-use kidoku_store::{Applied, Entry, KeyRow, Store, StoreError};
+use kidoku_store::{Applied, Entry, Extent, KeyRow, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -223,6 +223,7 @@ fn row_of(key: &[u8], bytes: &[u8]) -> Result<Row, StoreError> {
     // What it gives back is what it was given, so this is a fault of the codec.
     decode_row(key, bytes).map_err(|reason| StoreError::Corrupt {
         key: key.to_vec(),
+        extent: Extent::Row,
         reason,
     })
 }
@@ -242,6 +243,7 @@ impl Store for SimStore {
                 Some(stored) => {
                     merge_value(key, stored, row).map_err(|reason| StoreError::Corrupt {
                         key: key.to_vec(),
+                        extent: Extent::Row,
                         reason,
                     })?
                 }

@@ -84,7 +84,7 @@ impl Shared {
                     None
                 }
                 Err(error) => {
-                    reply(Err(LoadFailed));
+                    reply(Err(self.layers.load_failed(&load, &error)));
                     Some(error.to_string())
                 }
             },
@@ -106,7 +106,7 @@ impl Shared {
 impl Job {
     pub(super) fn refuse(self) {
         match self {
-            Self::Load { reply, .. } => reply(Err(LoadFailed)),
+            Self::Load { reply, .. } => reply(Err(LoadFailed::Unreadable)),
             Self::Scan { reply, .. } => reply(Err(StoreError::Closed)),
         }
     }

@@ -5,11 +5,13 @@
 //! can not be read is not known, so the stretch of keys between their neighbours is remembered, and
 //! reading in it is an error until somebody accepts the loss. The old files stay.
 
+use super::repair::Losses;
 use super::{Embedded, EmbeddedOptions, Journal, Lost};
 use crate::key::{self, KeyRange};
+use crate::scan::first_readable;
 use crate::value::{Row, decode_row, merge_damaged, rest_of_damaged};
 use crate::{Entry, Store, StoreError};
-use lsm_tree::{Cache, Checksum, InternalValue, Table, ValueType};
+use lsm_tree::{Cache, Checksum, InternalValue, Table, UserKey, ValueType};
 use std::borrow::Cow;
 use std::fs;
 use std::io;
@@ -32,6 +34,8 @@ struct Read {
     rows: u64,
     lost: Vec<KeyRange>,
     clock: u64,
+    /// What was known to be lost before.
+    losses: Losses,
 }
 
 /// Sets the store in `path` aside and builds a new one from it.
@@ -58,17 +62,24 @@ pub(super) fn rebuild(
         rot.note(|_| {}, note.clone());
     }
     let mut read = Read::default();
-    for table in tables(&aside)? {
+    for table in tables(&aside, NAMED)? {
+        read_table(&table, &store, &mut read)?;
+    }
+    // These are keys of another keyspace. What they named is asked for again, or told by the files.
+    read.lost.clear();
+    for table in tables(&aside, ROWS)? {
         read_table(&table, &store, &mut read)?;
     }
     if read.clock > 0 {
         store.meta_put("clock", &read.clock.to_be_bytes())?;
     }
+    read.lost.extend(decode_lost(&read.losses.stretches));
     store.add_lost(&read.lost)?;
+    store.keep_losses(&read.losses)?;
     store.sync()?;
     store.settle_files()?;
     let text = format!(
-        "the store did not open and was built again from {} rows that could be read and the log; {} \
+        "the store could not be read and was built again from {} rows that could be read and the log; {} \
          stretches of it could not be read: their owners get errors until they are accepted as lost; \
          the old files are in {}",
         read.rows,
@@ -86,21 +97,18 @@ pub(super) fn rebuild(
     Ok(store)
 }
 
-/// The tables of all keyspaces but the engine's own.
-fn tables(store: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for keyspace in ["1", "2"] {
-        let dir = store.join("keyspaces").join(keyspace).join("tables");
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            found.push(entry?.path());
-        }
+/// The directories of the keyspaces of rows and of named values.
+const ROWS: &str = "1";
+const NAMED: &str = "2";
+
+/// The tables of a keyspace.
+fn tables(store: &Path, keyspace: &str) -> io::Result<Vec<PathBuf>> {
+    let dir = store.join("keyspaces").join(keyspace).join("tables");
+    match fs::read_dir(&dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
-    Ok(found)
 }
 
 /// Reads a table into the new store. Of one whose own index can not be read, no key is known.
@@ -116,42 +124,37 @@ fn read_table(path: &Path, store: &Embedded, read: &mut Read) -> Result<(), Stor
         false,
         false,
     );
-    let scan = table.and_then(|table| Ok((table.scan()?, table)));
-    let Ok((scan, table)) = scan else {
+    let Ok(table) = table else {
         read.lost.push((Vec::new(), vec![u8::MAX]));
         return Ok(());
     };
-    let max = table.metadata.key_range.max().to_vec();
-    let mut last = Vec::new();
-    // The first key that may be missing when the next block is bad.
-    let mut next = table.metadata.key_range.min().to_vec();
-    let mut bad_from: Option<Vec<u8>> = None;
+    let behind = |key: &[u8]| [key, &[0]].concat();
+    let end = behind(table.metadata.key_range.max());
+    let mut from = table.metadata.key_range.min().to_vec();
     let mut group = Vec::new();
-    for item in scan {
-        match item {
-            Ok(item) => {
-                let at = item.key.user_key.to_vec();
-                if let Some(from) = bad_from.take() {
-                    read.lost.push((from, at.clone()));
-                }
-                next.clone_from(&at);
-                next.push(0);
-                last = at;
-                take(&item, store, read, &mut group)?;
+    while from < end {
+        let mut is_whole = true;
+        for item in table.range(UserKey::from(from.clone())..) {
+            let Ok(item) = item else {
+                is_whole = false;
+                break;
+            };
+            from = behind(&item.key.user_key);
+            take(&item, store, read, &mut group)?;
+            if group.len() >= GROUP_ROWS {
+                apply(store, &mut group)?;
             }
-            // Behind a block whose header is rotten too, nothing is found any more; behind the last
-            // one the reader only believes that there is more.
-            Err(_) if bad_from.is_some() || last == max => break,
-            Err(_) => bad_from = Some(next.clone()),
         }
-        if group.len() >= GROUP_ROWS {
-            apply(store, &mut group)?;
+        if is_whole {
+            break;
         }
-    }
-    if let Some(from) = bad_from {
-        let mut end = max;
-        end.push(0);
-        read.lost.push((from, end));
+        let next = first_readable(&from, &end, |key| {
+            let first = table.range(UserKey::from(key.to_vec())..).next();
+            first.is_none_or(|item| item.is_ok())
+        });
+        let next = next.max(behind(&from));
+        read.lost.push((from, next.clone()));
+        from = next;
     }
     apply(store, &mut group)
 }
@@ -171,6 +174,9 @@ fn take(
         if let Ok(clock) = <[u8; 8]>::try_from(&**bytes) {
             read.clock = read.clock.max(u64::from_be_bytes(clock));
         }
+        return Ok(());
+    }
+    if read.losses.take(at, bytes) {
         return Ok(());
     }
     if key::parse(at).is_err() {

@@ -49,6 +49,10 @@ impl Channels {
         number(self.by_key.len())
     }
 
+    pub(super) fn knows(&self, channel: &ChannelKey) -> bool {
+        self.by_key.contains_key(channel)
+    }
+
     pub(super) fn messages(&self) -> u64 {
         self.by_key
             .values()

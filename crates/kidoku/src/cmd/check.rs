@@ -61,7 +61,17 @@ struct Report {
     messages: u64,
     mismatch_count: u64,
     unsettled: u64,
+    damaged: Vec<DamagedOwner>,
+    damaged_count: u64,
+    damaged_states: u64,
     mismatches: Vec<Mismatch>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DamagedOwner {
+    kind: String,
+    name: String,
+    row: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,20 +114,36 @@ fn repair(config: &Config, damage: Damage) -> Result<(), CmdError> {
     }
     let rows = &found.rows;
     let mut text = format!(
-        "{} rows looked at: {} damaged, {} stretches of which rows may be missing\n",
+        "{} rows looked at: {} damaged, {} stretches of which rows may be missing, {} facts of the \
+         log lost\n",
         out::grouped(rows.rows),
         out::grouped(rows.damaged),
-        out::grouped(rows.stretches)
+        out::grouped(rows.stretches),
+        out::grouped(rows.facts_lost)
     );
     for line in &rows.listed {
         text.push_str(&format!("  {line}\n"));
     }
-    let is_damaged = rows.damaged + rows.stretches > 0;
+    if let Some(path) = &found.kept {
+        text.push_str(&format!(
+            "they are kept as they were in {}\n",
+            path.display()
+        ));
+    }
+    let is_damaged = rows.is_damaged();
     match damage {
         Damage::Accept if is_damaged => text.push_str("accepted as lost\n"),
+        Damage::Accept if !rows.accepted.is_empty() => {
+            text.push_str("what was accepted as lost earlier is not told any more\n");
+        }
         Damage::List if is_damaged => text
             .push_str("nothing was changed: restore a copy, or accept this as lost with --apply\n"),
         Damage::Accept | Damage::List => {}
+    }
+    if damage == Damage::List {
+        for line in &rows.accepted {
+            text.push_str(&format!("  accepted as lost earlier: {line}\n"));
+        }
     }
     out::print(&text)?;
     if is_damaged && damage == Damage::List {
@@ -137,6 +163,7 @@ fn recount(client: &Client) -> Result<(), CmdError> {
         out::grouped(report.messages),
     );
     match report.mismatch_count {
+        0 if report.damaged_count > 0 => text.push_str("every number that can be made is right\n"),
         0 => text.push_str("every number is right\n"),
         count => text.push_str(&format!("{} WRONG\n", out::grouped(count))),
     }
@@ -146,6 +173,7 @@ fn recount(client: &Client) -> Result<(), CmdError> {
             "{count} changed while they were looked at and were not judged\n"
         ));
     }
+    text.push_str(&damaged(&report));
     for found in &report.mismatches {
         text.push_str(&difference(
             &found.channel,
@@ -155,11 +183,28 @@ fn recount(client: &Client) -> Result<(), CmdError> {
         ));
     }
     out::print(&text)?;
-    if report.mismatch_count > 0 {
+    if report.mismatch_count + report.damaged_count > 0 {
         Err(CmdError::silent(DIFFERENT))
     } else {
         Ok(())
     }
+}
+
+/// What could not be read, and what to do.
+fn damaged(report: &Report) -> String {
+    if report.damaged_count == 0 {
+        return String::new();
+    }
+    let mut text = format!(
+        "DAMAGED: {} can not be read, and {} read states of others that need them were not \
+         compared; 'kidoku check --repair' on the stopped server says what is lost:\n",
+        out::grouped(report.damaged_count),
+        out::grouped(report.damaged_states),
+    );
+    for DamagedOwner { kind, name, row } in &report.damaged {
+        text.push_str(&format!("  {kind} {name}: {row}\n"));
+    }
+    text
 }
 
 fn difference(channel: &str, user: &str, expected: Numbers, answered: Numbers) -> String {

@@ -60,7 +60,10 @@ impl Serve {
 /// Says what a crash or a bad disk has left behind; nothing after a clean stop.
 fn tell_recovery(recovered: Recovered) {
     if recovered.torn {
-        out::complain("the last write before the stop was not finished; it was never acknowledged");
+        out::complain(
+            "the end of the log is not whole and was cut off; after a kill or a power cut that is what \
+             was being written, and was never acknowledged",
+        );
     }
     if recovered.facts_lost > 0 {
         let lost = out::grouped(recovered.facts_lost);

@@ -3,13 +3,13 @@
 use super::rot::Found;
 use kidoku_core::effect::Load;
 use kidoku_core::error::Error;
-use kidoku_core::fact::{Fact, Partition};
+use kidoku_core::fact::Partition;
 use kidoku_core::id::{App, ShardId};
 use std::fmt;
 use tokio::sync::oneshot;
 
-/// A page of a scan: facts, and where the next page begins.
-pub(crate) type ScanPage = Result<(Vec<Fact>, Option<Partition>), Error>;
+/// A page of a scan.
+pub(crate) type ScanPage = Result<kidoku_store::ScanPage, Error>;
 
 /// What travels through the log's queue between the facts, in order with them, so that the answer
 /// holds everything appended before.

@@ -28,7 +28,7 @@ use self::mailbox::Envelope;
 use self::shared::{Phase, Shared, index, writes};
 use crate::metrics::RespMetrics;
 use kidoku_core::error::Error;
-use kidoku_core::fact::{Fact, Partition};
+use kidoku_core::fact::Partition;
 use kidoku_core::id::{App, ShardId};
 use kidoku_core::placement::Placement;
 use kidoku_core::reply::Reply;
@@ -141,7 +141,8 @@ impl Engine {
     }
 
     /// A page of live facts of one app, partition by partition (users first), each partition whole;
-    /// `None` for the next page when done. Holds everything applied before the call.
+    /// `None` for the next page when done. Holds everything applied before the call. What can not be
+    /// read is left out, and named in the page.
     ///
     /// # Errors
     /// [`Error::Storage`] when the store can not be read.
@@ -149,7 +150,7 @@ impl Engine {
         &self,
         app: App,
         after: Option<Partition>,
-    ) -> Result<(Vec<Fact>, Option<Partition>), Error> {
+    ) -> Result<kidoku_store::ScanPage, Error> {
         let (reply, page) = oneshot::channel();
         self.shared.journal.mark(Marker::Scan { app, after, reply });
         page.await.unwrap_or(Err(Error::Storage))

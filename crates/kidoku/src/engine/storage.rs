@@ -126,7 +126,12 @@ impl Storage {
             EmbeddedOptions::default(),
         )?);
         let rot = store.rot();
-        let store_is_empty = store.range(&[], &KEY_END, 1)?.is_empty();
+        let store_is_empty = match store.range(&[], &KEY_END, 1) {
+            Ok(rows) => rows.is_empty(),
+            // Something was there, which its owner is told.
+            Err(StoreError::Corrupt { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
         let embedded = Arc::clone(&store);
         let cutter = Arc::new(OnceLock::new());
         let checkpoint = Arc::new(start_checkpoint(config, store, Arc::clone(&cutter))?);
@@ -150,6 +155,8 @@ impl Storage {
             drop(log);
             (log, recovery) = replayer.run(Lsn::NONE)?;
         }
+        // Before anything is cut of the log, as then nothing else tells of it.
+        embedded.note_log_losses(&super::rot::losses(&recovery))?;
         let rot = Watcher::new(&recovery, rot);
         drop(cutter.set(log.cutter()));
         let clock_seen = recovery.clock_max.max(stored_clock.0);
@@ -395,9 +402,7 @@ impl Sink<Marker> for LogSink {
             }
             Marker::Scan { app, after, reply } => {
                 let answer = move |page: Result<kidoku_store::ScanPage, StoreError>| {
-                    let page: ScanPage = page
-                        .map(|page| (page.facts, page.next))
-                        .map_err(|_| Error::Storage);
+                    let page: ScanPage = page.map_err(|_| Error::Storage);
                     // Whoever asked may have gone away.
                     drop(reply.send(page));
                 };

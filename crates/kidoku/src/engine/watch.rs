@@ -102,6 +102,7 @@ impl Pending {
                 rev: last.rev,
                 all,
                 channels: channels.into_iter().collect(),
+                damaged: last.damaged.clone(),
                 badge: last.badge,
             }),
         }
@@ -284,10 +285,11 @@ mod tests {
             rev: Clock(rev),
             all,
             channels: channels.iter().map(channel).collect(),
-            badge: Badge {
+            damaged: Vec::new(),
+            badge: Some(Badge {
                 unread: rev,
                 ..Badge::default()
-            },
+            }),
         })
     }
 

@@ -15,7 +15,7 @@ pub(super) async fn run(engine: &Engine, app: App, writer: &mut Writer<'_>) {
 }
 
 fn write(report: &CheckReport, writer: &mut Writer<'_>) {
-    writer.map(7);
+    writer.map(10);
     for (name, value) in [
         ("users", report.users),
         ("channels", report.channels),
@@ -23,9 +23,24 @@ fn write(report: &CheckReport, writer: &mut Writer<'_>) {
         ("messages", report.messages),
         ("mismatch_count", report.mismatch_count),
         ("unsettled", report.unsettled),
+        ("damaged_count", report.damaged_count),
+        ("damaged_states", report.damaged_states),
     ] {
         writer.text(name);
         writer.number(value);
+    }
+    writer.text("damaged");
+    writer.array(report.damaged.len());
+    for damaged in &report.damaged {
+        writer.map(3);
+        for (name, value) in [
+            ("kind", damaged.kind),
+            ("name", &damaged.name),
+            ("row", &damaged.row),
+        ] {
+            writer.text(name);
+            writer.text(value);
+        }
     }
     writer.text("mismatches");
     writer.array(report.mismatches.len());

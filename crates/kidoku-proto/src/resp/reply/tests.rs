@@ -33,6 +33,7 @@ fn state() -> ReadState {
         member: true,
         threads_unread: 2,
         threads_mentions: 0,
+        threads_damaged: false,
     }
 }
 
@@ -87,6 +88,7 @@ fn read_states_have_their_fields_in_order() {
     let page = Reply::State {
         rev: Clock(9),
         channels: vec![(channel("c"), state())],
+        damaged: Vec::new(),
         next: Some(name("c")),
     };
     check(
@@ -189,7 +191,8 @@ fn event() -> Event {
         rev: Clock(5),
         all: false,
         channels: vec![(channel("c"), state())],
-        badge: Badge::default(),
+        damaged: Vec::new(),
+        badge: Some(Badge::default()),
     }
 }
 
@@ -206,6 +209,43 @@ fn an_event_is_a_push_frame_with_absolute_numbers() {
             ">3 $8 kd.event $1 u %3 $3 rev $1 5 $8 channels *1 %11 $7 channel $1 c {STATE_RESP3} \
              $5 badge %7 {NO_BADGE}"
         )
+    );
+}
+
+#[test]
+fn what_is_damaged_is_named_and_has_no_numbers() {
+    let page = Reply::State {
+        rev: Clock(9),
+        channels: Vec::new(),
+        damaged: vec![channel("c")],
+        next: None,
+    };
+    check(
+        &page,
+        "*8 $3 rev $1 9 $8 channels *0 $7 damaged *1 $1 c $4 next $-1",
+        "%4 $3 rev $1 9 $8 channels *0 $7 damaged *1 $1 c $4 next _",
+    );
+    let beside = ReadState {
+        threads_damaged: true,
+        ..state()
+    };
+    check(
+        &Reply::ReadState(Box::new(beside)),
+        &format!("*22 {STATE_RESP2} $15 threads_damaged :1"),
+        &format!("%11 {STATE_RESP3} $15 threads_damaged #t"),
+    );
+    let event = Event {
+        channels: Vec::new(),
+        damaged: vec![channel("c")],
+        badge: None,
+        ..event()
+    };
+    let mut out = Vec::new();
+    write_event(&mut Writer::new(&mut out, Protocol::Resp3), &event, None);
+    let text = String::from_utf8(out).unwrap().replace("\r\n", " ");
+    assert_eq!(
+        text.trim_end(),
+        ">3 $8 kd.event $1 u %4 $3 rev $1 5 $8 channels *0 $7 damaged *1 $1 c $5 badge _"
     );
 }
 
@@ -263,6 +303,7 @@ fn every_id_that_will_be_written_is_asked_for() {
         ids_of(&Reply::State {
             rev: Clock(1),
             channels: page,
+            damaged: Vec::new(),
             next: None
         }),
         "x8 x7"

@@ -27,6 +27,13 @@ pub(in crate::http) struct CheckReportShape {
     mismatch_count: u64,
     /// Read states that changed while they were looked at, so that nothing can be said of them.
     unsettled: u64,
+    /// The first 100 users and channels that can not be read, each with its row: left out.
+    #[schema(value_type = Vec<Object>)]
+    damaged: Vec<()>,
+    /// All of them.
+    damaged_count: u64,
+    /// Read states of sound users that need something damaged: not compared.
+    damaged_states: u64,
 }
 
 /// Recount everything

@@ -11,6 +11,7 @@ use kidoku_core::error::Error;
 use kidoku_core::fact::{Fact, Partition};
 use kidoku_core::id::App;
 use kidoku_proto::event::write_fact;
+use kidoku_store::{ScanPage, Skipped};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
@@ -25,7 +26,8 @@ const PIECES_WAITING: usize = 2;
 ///
 /// JSON Lines: every fact of the app, with clocks and eras. Given to `POST /v1/events` of any
 /// server, in any order and any number of times, they make the same numbers there. An export that
-/// fails on the way is cut off without the end that chunked encoding has.
+/// fails on the way, or meets something damaged, is cut off without the end that chunked encoding
+/// has: it would not be everything.
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -37,7 +39,7 @@ const PIECES_WAITING: usize = 2;
 pub(super) async fn get(caller: Caller) -> Result<Response, Refused> {
     let (engine, app) = (caller.engine, caller.app);
     // The first page comes before the status, so that a store which can not be read is told as 500.
-    let first = engine.scan(app.clone(), None).await?;
+    let first = whole(engine.scan(app.clone(), None).await)?;
     let (sender, pieces) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(async move { send_pages(&engine, &app, first, &sender).await });
     let headers = [
@@ -47,21 +49,29 @@ pub(super) async fn get(caller: Caller) -> Result<Response, Refused> {
     Ok((headers, Body::new(Pieces { pieces })).into_response())
 }
 
+/// Facts, and after which partition the next page begins.
+type Page = (Vec<Fact>, Option<Partition>);
+
+/// A page with nothing left out.
+fn whole(page: Result<ScanPage, Error>) -> Result<Page, Error> {
+    let page = page?;
+    match page.skipped.into_iter().next() {
+        None => Ok((page.facts, page.next)),
+        Some(Skipped::Owner(damaged)) => Err(Error::Damaged(Box::new(damaged))),
+        Some(Skipped::Stretch { .. }) => Err(Error::Storage),
+    }
+}
+
 type Piece = Result<Bytes, Error>;
 
 /// Returns early when nobody reads any more.
-async fn send_pages(
-    engine: &Engine,
-    app: &App,
-    first: (Vec<Fact>, Option<Partition>),
-    sender: &mpsc::Sender<Piece>,
-) {
+async fn send_pages(engine: &Engine, app: &App, first: Page, sender: &mpsc::Sender<Piece>) {
     let (mut facts, mut after) = first;
     loop {
         if !send_facts(&facts, sender).await || after.is_none() {
             return;
         }
-        match engine.scan(app.clone(), after).await {
+        match whole(engine.scan(app.clone(), after).await) {
             Ok(page) => (facts, after) = page,
             Err(error) => {
                 // Whether somebody still reads it does not matter any more.

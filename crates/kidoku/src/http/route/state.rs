@@ -65,9 +65,10 @@ pub(super) async fn state(
         Reply::State {
             rev,
             channels,
+            damaged,
             next,
         } => {
-            let body = State::new(*rev, channels, next.as_ref(), &answer.ids());
+            let body = State::new(*rev, channels, damaged, next.as_ref(), &answer.ids());
             Ok(with_etag(&headers, *rev, body))
         }
         _other => Err(Refused::wrong_reply()),

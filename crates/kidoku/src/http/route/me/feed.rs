@@ -8,11 +8,12 @@ use crate::engine::watch::{WatchStream, Watched};
 use crate::http::refused::Refused;
 use crate::http::streams::StreamGuard;
 use kidoku_core::clock::Clock;
+use kidoku_core::error::Error;
 use kidoku_core::limits::PAGE_ENTRIES_MAX;
 use kidoku_core::reply::{self, Reply};
 use kidoku_core::request::{Page, Request};
 use kidoku_proto::ids::IdSource;
-use kidoku_proto::json::answer::{Badge, ChannelState, Ids, State};
+use kidoku_proto::json::answer::{Badge, ChannelState, Ids, State, damaged_names};
 use kidoku_proto::resp::reply::IdNames;
 use serde::Serialize;
 use std::sync::Arc;
@@ -31,8 +32,12 @@ pub(in crate::http::route) struct LiveState {
     all: bool,
     /// The channels that changed. One that the user has left has `member` false.
     channels: Vec<ChannelState>,
-    /// The totals after the change.
-    badge: Badge,
+    /// Only there when there are some: channels of which nothing can be told, because what is stored
+    /// of them is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<Vec<String>>,
+    /// The totals after the change; null = a channel is damaged, so there are none.
+    badge: Option<Badge>,
 }
 
 /// Changes of a device's user, from the first event on.
@@ -104,12 +109,13 @@ impl Feed {
         let ids = Ids {
             names: names.map(|names| -> &dyn IdNames { names }),
         };
-        let state = State::new(event.rev, &event.channels, None, &ids);
-        let (all, badge) = (event.all, Badge::from(&event.badge));
+        let state = State::new(event.rev, &event.channels, &event.damaged, None, &ids);
+        let (all, badge) = (event.all, event.badge.as_ref().map(Badge::from));
         Ok(LiveState {
             rev: state.rev,
             all,
             channels: state.channels,
+            damaged: state.damaged,
             badge,
         })
     }
@@ -119,6 +125,7 @@ impl Feed {
     async fn changed_since(&self, since: Clock) -> Result<LiveState, Refused> {
         let Device { caller, user, .. } = &self.device;
         let mut channels = Vec::new();
+        let mut damaged = Vec::new();
         let mut first_rev = None;
         let mut after = None;
         loop {
@@ -137,14 +144,16 @@ impl Feed {
             let Reply::State {
                 rev,
                 channels: found,
+                damaged: more,
                 next,
             } = &answer.reply
             else {
                 return Err(Refused::wrong_reply());
             };
-            let state = State::new(*rev, found, None, &answer.ids());
+            let state = State::new(*rev, found, &[], None, &answer.ids());
             first_rev.get_or_insert(state.rev);
             channels.extend(state.channels);
+            damaged.extend(more.iter().cloned());
             after.clone_from(next);
             if after.is_none() {
                 break;
@@ -154,15 +163,20 @@ impl Feed {
             user: user.clone(),
             space: None,
         };
-        let Reply::Badge(badge) = caller.engine.call(request).await? else {
-            return Err(Refused::wrong_reply());
+        let badge = match caller.engine.call(request).await {
+            Ok(Reply::Badge(badge)) => Some(Badge::from(&*badge)),
+            // The channels say which; the others are told all the same.
+            Err(Error::Damaged(_)) => None,
+            Ok(_other) => return Err(Refused::wrong_reply()),
+            Err(error) => return Err(error.into()),
         };
         let rev = first_rev.unwrap_or_default();
         Ok(LiveState {
             rev,
             all: false,
             channels,
-            badge: Badge::from(&*badge),
+            damaged: damaged_names(&damaged),
+            badge,
         })
     }
 }
