@@ -120,7 +120,7 @@ pub(crate) const GATES: &[Gate] = &[
     Gate {
         name: "flood",
         run: || torture(&["flood"]),
-        // A turn of the standard length takes two minutes and a half; longer ones have longer rounds.
+        // A turn of the standard length takes about three minutes; longer ones have longer rounds.
         long: |turn| {
             let seconds = (turn.seconds / 40).clamp(2, 30);
             torture(&["flood", "--seconds", &text(seconds)])

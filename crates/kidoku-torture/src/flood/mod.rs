@@ -35,16 +35,26 @@ pub fn run(options: &mut Options) -> Result<String, String> {
     machine::step_forward();
     machine::pin(std::process::id(), machine::LOAD_CORE)?;
     let wanted = |name: &str| part == "all" || part == name;
-    // They take a minute and ask for next to nothing, so they go on beside the rest.
+    // They take a minute and ask for next to nothing, so they go on beside what does not compare
+    // throughput.
     let times = if wanted("times") {
         let servers = times::Servers::start()?;
         Some(std::thread::spawn(move || servers.run()))
     } else {
         None
     };
-    let mut lines = measure(&wanted, seconds, rounds, connections)?;
+    let beside = run_beside(&wanted, seconds, connections);
+    // Also when something has failed: its servers have to go.
+    let times = times.map(std::thread::JoinHandle::join);
+    let mut lines = beside?;
     if let Some(times) = times {
-        lines.push(times.join().map_err(|_| "the time limits panicked")??);
+        lines.push(times.map_err(|_| "the time limits panicked")??);
+    }
+    if wanted("overload") {
+        lines.extend(overload::run(seconds, rounds)?);
+    }
+    if wanted("slow") {
+        lines.extend(overload::run_slow(seconds, rounds)?);
     }
     for line in &lines {
         println!("    {line}");
@@ -52,10 +62,9 @@ pub fn run(options: &mut Options) -> Result<String, String> {
     Ok(format!("{} measurements held", lines.len()))
 }
 
-fn measure(
+fn run_beside(
     wanted: &dyn Fn(&str) -> bool,
     seconds: f64,
-    rounds: usize,
     connections: usize,
 ) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
@@ -67,12 +76,6 @@ fn measure(
     }
     if wanted("hostile") {
         lines.extend(hostile::run(seconds, connections)?);
-    }
-    if wanted("overload") {
-        lines.extend(overload::run(seconds, rounds)?);
-    }
-    if wanted("slow") {
-        lines.extend(overload::run_slow(seconds, rounds)?);
     }
     if wanted("busy") {
         lines.push(http_busy::run()?);
