@@ -18,6 +18,8 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 24;
 pub(crate) const FRAME_HEADER_BYTES: usize = 32;
 pub(crate) const RECORD_HEADER_BYTES: usize = 8;
+/// A record is at least its header and one byte.
+pub(crate) const RECORD_BYTES_MIN: usize = RECORD_HEADER_BYTES + 1;
 /// Bytes of the length before each record of a group, as callers hand it over.
 pub(crate) const LENGTH_BYTES: usize = 4;
 

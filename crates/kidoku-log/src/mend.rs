@@ -1,8 +1,7 @@
 //! Takes back a single flipped bit.
 //!
 //! A CRC-32 does not only show that one bit of what it covers has flipped, it also shows which: each
-//! place changes the check in its own way, up to sizes far beyond a record's. So one rotten bit costs
-//! nothing. What was changed in more places is left alone: it looks like one flipped bit only by a
+//! place changes the check in its own way. So one rotten bit costs nothing, in a record of up to 4 KiB. What was changed in more places is left alone: it looks like one flipped bit only by a
 //! chance of about one in 2^32 for each of its bits, and what stands behind it has to fit besides.
 
 use crate::Lsn;
@@ -11,6 +10,10 @@ use crate::length;
 
 /// The reflected polynomial of the CRC: what the check changes by when the last bit flips.
 const POLYNOMIAL: u32 = 0xedb8_8320;
+
+/// Bytes of a record in which a bit is taken back, at most. Each bit of it is a chance that something
+/// else looks like one flipped bit: with these, one in 100,000.
+const MENDED_BYTES_MAX: usize = 4_096;
 
 /// Bits of the length of a record.
 const LENGTH_BITS: usize = 32;
@@ -42,6 +45,7 @@ fn flip(bytes: &mut [u8], bit: usize) {
 /// The bytes of the record at the start of `bytes` with one bit taken back, when with it they are the
 /// record of this lsn.
 pub(crate) fn mended_record(bytes: &[u8], lsn: Lsn) -> Option<Vec<u8>> {
+    let bytes = bytes.get(..MENDED_BYTES_MAX).unwrap_or(bytes);
     mended_content(bytes, lsn).or_else(|| mended_length(bytes, lsn))
 }
 
@@ -135,6 +139,22 @@ mod tests {
                 FrameHeader::parse(header),
                 "bit {bit}"
             );
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_taken_back_in_the_longest_record_there_may_be_and_in_no_longer_one() {
+        for (bytes, is_mended) in [(MENDED_BYTES_MAX, true), (MENDED_BYTES_MAX + 1, false)] {
+            let text = "x".repeat(bytes - RECORD_HEADER_BYTES);
+            let mut frame = Vec::new();
+            let records = crate::tests::records(&[text]);
+            write_frame(&mut frame, Lsn(9), 1, &[&records]).unwrap();
+            let mut rotten = frame.split_off(FRAME_HEADER_BYTES);
+            let whole = rotten.clone();
+            flip(&mut rotten, 8 * 1_000);
+            let mended = mended_record(&rotten, Lsn(9));
+            assert_eq!(mended == Some(whole), is_mended, "{bytes} bytes");
+            assert_eq!(mended.is_some(), is_mended, "{bytes} bytes");
         }
     }
 

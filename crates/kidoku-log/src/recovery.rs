@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::error::LogError;
-use crate::format::{parse_segment_name, segment_name};
+use crate::format::{RECORD_BYTES_MIN, parse_segment_name, segment_name};
 use crate::planted::{self, Bug};
 use crate::scan::{OnRecord, Scanned, scan_segment};
 use crate::{Lsn, wide};
@@ -21,8 +21,6 @@ const REMAINS_SUM_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 1 << 20;
 /// How much is given up when a part of the disk can not be read: one block of common disks.
 const BLOCK_BYTES: usize = 4_096;
-/// A record is at least its header and one byte.
-const RECORD_BYTES_MIN: u64 = 9;
 
 /// A stretch of a segment that is not what was written, with whole records behind it, here or in a
 /// later segment.
@@ -218,7 +216,7 @@ pub(crate) fn recover<D: Disk>(
     // The lsns that the unreadable bytes may hold are not given again.
     recovery.last = recovery
         .last
-        .plus(recovery.unreadable_bytes / RECORD_BYTES_MIN);
+        .plus(recovery.unreadable_bytes / wide(RECORD_BYTES_MIN));
     Ok(recovery)
 }
 

@@ -314,3 +314,61 @@ fn what_is_left_of_a_lost_record_is_handed_over_and_the_last_group_may_be_unfini
     }
     assert_eq!(seen, [true, true]);
 }
+
+#[test]
+fn a_record_that_its_damaged_neighbour_looks_like_is_given_out() {
+    let disk = FakeDisk::new(1);
+    let (mut log, ..) = open(&disk, LogOptions::default());
+    append(&mut log, &["one", "two"], 1);
+    append(&mut log, &["three"], 1);
+    append(&mut log, &["four"], 1);
+    append(&mut log, &["five", "six"], 1);
+    let name = segment_name(Lsn(1));
+    let mut bytes = disk.bytes(&name);
+    let place = |text: &[u8]| {
+        bytes
+            .windows(text.len())
+            .position(|window| window == text)
+            .unwrap()
+    };
+    let (three, four) = (place(b"three"), place(b"four"));
+    // The check of the third is that of a fourth, and no frame header says where it belongs.
+    bytes[three - 4] ^= 3 ^ 4;
+    for header in [three, four] {
+        bytes[header - 8 - FRAME_HEADER_BYTES..][..8].fill(0xaa);
+    }
+    disk.set_bytes(&name, bytes);
+    let (recovery, found) = read(&disk);
+    let texts = [(1, "one"), (2, "two"), (4, "four"), (5, "five"), (6, "six")];
+    let texts = texts.map(|(lsn, text)| (lsn, text.as_bytes().to_vec()));
+    assert_eq!(found, texts);
+    assert_eq!(recovery.records_lost, 1);
+}
+
+#[test]
+fn a_write_to_the_wrong_place_costs_only_what_it_was_written_over() {
+    let (disk, name, all) = large_log();
+    let whole = disk.bytes(&name);
+    let mut random = Random(11);
+    for length in [60, 512, 4_096] {
+        for _ in 0..20 {
+            let span = whole.len() - length - SEGMENT_HEADER_BYTES;
+            let from = SEGMENT_HEADER_BYTES + random.below(span);
+            // Near by, where the lsns could be right, as often as anywhere.
+            let to = match random.below(2) {
+                0 => SEGMENT_HEADER_BYTES + random.below(span),
+                _ => (from + random.below(4 * length)).saturating_sub(2 * length),
+            };
+            let to = to.clamp(SEGMENT_HEADER_BYTES, whole.len() - length);
+            let mut bytes = whole.clone();
+            bytes.copy_within(from..from + length, to);
+            disk.set_bytes(&name, bytes);
+            let (recovery, found) = read(&disk.copy());
+            assert!(found.iter().all(|record| all.contains(record)));
+            let lost = all.len() - found.len();
+            // A record of this log takes 25 bytes or more.
+            assert!(lost <= length / 25 + 2, "{lost} lost: {from} to {to}");
+            assert!(lost == 0 || recovery.damage_count > 0 || recovery.torn.is_some());
+        }
+    }
+}
