@@ -81,8 +81,9 @@ impl<D: Disk> fmt::Debug for Log<D> {
 
 impl<D: Disk> Log<D> {
     /// Opens the log of a directory. Every record in it is handed to `on_record`, in rising order,
-    /// with its lsn and the clock given when its group was written. Damage is stepped over and
-    /// reported, never a reason to refuse.
+    /// with its lsn and the clock given when its group was written, which is 0 where damage has taken
+    /// it: then it is for the caller to find out how high the record's clock is. Damage is stepped
+    /// over and reported, never a reason to refuse.
     ///
     /// # Errors
     /// When the disk refuses to list or read at all, or a segment is of a newer format.

@@ -20,7 +20,7 @@ const MISPLACED_BYTES_MAX: usize = 64 << 10;
 /// disks, which holds some whatever stood at its begin.
 const LOOK_AHEAD_BYTES: usize = 4_096;
 
-/// Takes a record: its lsn, the clock of its frame, its bytes.
+/// Takes a record: its lsn, the clock of its frame or 0 when the frame header is gone, its bytes.
 pub(crate) type OnRecord<'f> = &'f mut dyn FnMut(Lsn, u64, &[u8]);
 
 /// A damaged stretch with whole records or frames behind it.
@@ -399,7 +399,8 @@ impl<'a> Scanner<'a> {
             }
             Part::Record { lsn, record } => {
                 if self.limit.is_none_or(|limit| *lsn < limit) {
-                    on_record(*lsn, self.scanned.clock, record.payload);
+                    let clock = self.frame.map_or(0, |_| self.scanned.clock);
+                    on_record(*lsn, clock, record.payload);
                     self.scanned.records += 1;
                 }
                 self.at = found.offset + record.bytes();

@@ -198,4 +198,34 @@ impl Fact {
             Self::Message { row, .. } => row.incarnation,
         }
     }
+
+    /// The highest clock in the fact. Whoever makes the next one has to be above it: the later of two
+    /// memberships, eras or settings counts, and an opaque id has its place by the clock it came at.
+    pub fn clock_max(&self) -> Clock {
+        let inside = match self {
+            Self::UserErased { clock, .. }
+            | Self::ChannelDropped { clock, .. }
+            | Self::Role { clock, .. }
+            | Self::Trim { clock, .. } => *clock,
+            Self::Floor { floor, .. } => floor
+                .entries()
+                .last()
+                .map_or(Clock::NEVER, |entry| entry.clock),
+            Self::State { row, .. } => {
+                let membership = row.membership.map(|membership| membership.clock);
+                let preference = row.preference.map(|preference| preference.clock);
+                let later = membership.max(preference).unwrap_or_default();
+                row.cursor.era.max(later)
+            }
+            Self::Settings { settings, .. } => settings
+                .space
+                .clock
+                .max(settings.parent.clock)
+                .max(settings.receipts.clock),
+            // The id is the clock without its lowest bit, which is one of the owner.
+            Self::OpaqueId { id, .. } => Clock(id.get() << 1),
+            Self::Mention { .. } | Self::Own { .. } | Self::Message { .. } => Clock::NEVER,
+        };
+        inside.max(self.incarnation())
+    }
 }

@@ -363,7 +363,7 @@ impl Shard {
 
     /// Later clocks of this shard are above every clock it has seen.
     pub(super) fn observe(&mut self, fact: &Fact) {
-        self.clock.observe(super::merge::highest_clock(fact));
+        self.clock.observe(fact.clock_max());
     }
 
     /// Answers a count when all its channels are in memory, but for those that `failed` to load.

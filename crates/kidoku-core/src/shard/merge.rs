@@ -5,9 +5,9 @@
 use super::Shard;
 use super::peer::{Body, CallId};
 use super::pending::{Finish, Origin};
-use crate::clock::{Clock, Millis};
+use crate::clock::Millis;
 use crate::error::Error;
-use crate::fact::{Fact, Partition, StateRow};
+use crate::fact::{Fact, Partition};
 use crate::id::{ChannelKey, ShardId};
 use crate::limits::CLOCK_AHEAD_MAX_MS;
 use crate::reply::Reply;
@@ -15,7 +15,7 @@ use crate::request::Ticket;
 
 impl Shard {
     fn refuse_ahead(&self, fact: &Fact) -> Result<(), Error> {
-        let Millis(at) = highest_clock(fact).millis();
+        let Millis(at) = fact.clock_max().millis();
         let by_ms = at.saturating_sub(self.now.0);
         if by_ms > CLOCK_AHEAD_MAX_MS {
             return Err(Error::Ahead {
@@ -99,38 +99,4 @@ impl Shard {
             Finish::Reply(Reply::Number(1)),
         );
     }
-}
-
-/// The highest clock in a fact.
-pub(super) fn highest_clock(fact: &Fact) -> Clock {
-    let inside = match fact {
-        Fact::UserErased { clock, .. }
-        | Fact::ChannelDropped { clock, .. }
-        | Fact::Role { clock, .. }
-        | Fact::Trim { clock, .. } => *clock,
-        Fact::Floor { floor, .. } => floor
-            .entries()
-            .last()
-            .map_or(Clock::NEVER, |entry| entry.clock),
-        Fact::State { row, .. } => state_clock(row),
-        Fact::Settings { settings, .. } => settings
-            .space
-            .clock
-            .max(settings.parent.clock)
-            .max(settings.receipts.clock),
-        Fact::Mention { .. } | Fact::Own { .. } | Fact::Message { .. } | Fact::OpaqueId { .. } => {
-            Clock::NEVER
-        }
-    };
-    inside.max(fact.incarnation())
-}
-
-fn state_clock(row: &StateRow) -> Clock {
-    let membership = row
-        .membership
-        .map_or(Clock::NEVER, |membership| membership.clock);
-    let preference = row
-        .preference
-        .map_or(Clock::NEVER, |preference| preference.clock);
-    row.cursor.era.max(membership).max(preference)
 }

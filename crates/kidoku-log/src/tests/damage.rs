@@ -147,6 +147,57 @@ fn a_damaged_header_costs_no_record() {
     }
 }
 
+#[test]
+fn a_record_whose_frame_header_is_gone_says_that_its_clock_is_not_known() {
+    let (disk, name) = small_log();
+    let clocks = |disk: &FakeDisk| {
+        let mut clocks = Vec::new();
+        let note = |_, clock, _: &[u8]| clocks.push(clock);
+        let (_, recovery) = Log::open(disk.clone(), LogOptions::default(), note).unwrap();
+        (clocks, recovery.clock_max)
+    };
+    let (whole, clock_max) = clocks(&disk);
+    assert!(whole.iter().all(|clock| *clock > 0));
+    let bytes = disk.bytes(&name);
+    let frames = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"\xf7KF"));
+    let mut last = 0;
+    for start in frames.collect::<Vec<_>>() {
+        let header = FrameHeader::parse(&bytes[start..]).unwrap();
+        let mut damaged = bytes.clone();
+        damaged[start..start + FRAME_HEADER_BYTES].fill(0xaa);
+        disk.set_bytes(&name, damaged);
+        let (mut due, (found, found_max)) = (whole.clone(), clocks(&disk));
+        let first = usize::try_from(header.first.0 - 1).unwrap();
+        due[first..first + usize::try_from(header.count).unwrap()].fill(0);
+        assert_eq!(found, due, "header at {start}");
+        last = header.clock;
+        let others = due.iter().max().copied().unwrap();
+        assert_eq!(found_max, others, "header at {start}");
+    }
+    assert_eq!(last, clock_max);
+}
+
+#[test]
+fn a_start_that_fails_leaves_a_torn_tail_for_the_next_one_to_report() {
+    let (disk, name) = small_log();
+    let whole = disk.bytes(&name);
+    let mut torn = whole.clone();
+    torn.extend_from_slice(&[0xaa; 50]);
+    disk.set_bytes(&name, torn.clone());
+    let nobody = |_, _, _: &[u8]| {};
+    disk.set_faults(Faults::ALWAYS);
+    let failed = Log::open(disk.clone(), LogOptions::default(), nobody);
+    assert!(matches!(failed, Err(LogError::Io(_))));
+    assert_eq!(disk.bytes(&name), torn);
+    disk.set_faults(Faults::NEVER);
+    let (recovery, found) = read(&disk);
+    assert_eq!(found, numbered(&SMALL));
+    let tail = recovery.torn.map(|torn| (torn.offset, torn.bytes));
+    assert_eq!(tail, Some((u64::try_from(whole.len()).unwrap(), 50)));
+    assert_eq!(disk.bytes(&name), whole);
+    assert_eq!(read(&disk).0.torn, None);
+}
+
 /// A log of 40 frames of 25 records in one segment.
 fn large_log() -> (FakeDisk, String, Records) {
     let disk = FakeDisk::new(1);

@@ -208,8 +208,9 @@ impl Process {
             recovery,
             base,
             batches,
+            clock_replayed,
         } = replay(home, setup, &steps, base)?;
-        let clock_seen = recovery.clock_max.max(stored.0);
+        let clock_seen = recovery.clock_max.max(clock_replayed).max(stored.0);
         let fresh = store_is_empty && clock_seen == 0 && recovery.last == Lsn::NONE;
         let board = Arc::new(Mutex::new(Board {
             durable: recovery.last.0,
@@ -656,6 +657,8 @@ struct Replayed {
     base: Vec<Fact>,
     /// Batches handed to the checkpoint.
     batches: usize,
+    /// The highest clock of all records, also of those whose frame header is gone.
+    clock_replayed: u64,
 }
 
 fn replay(
@@ -669,13 +672,17 @@ fn replay(
         ..LogOptions::default()
     };
     let mut gathered = Gathered::default();
-    let (mut batches, mut unreadable) = (0, 0_u64);
+    let (mut batches, mut unreadable, mut clock_replayed) = (0, 0_u64, 0);
     let opened = Log::open(home.disk.clone(), options, |lsn, clock, record| {
         if !gathered.takes(lsn) {
             batches += usize::from(gathered.hand_over(steps));
         }
+        let fact = codec::decode(record);
+        let clock_in = || fact.as_ref().map_or(0, |fact| fact.clock_max().0);
+        let clock = if clock == 0 { clock_in() } else { clock };
+        clock_replayed = clock_replayed.max(clock);
         gathered.add(lsn, clock, record);
-        match codec::decode(record) {
+        match fact {
             Ok(fact) => base.push(fact),
             Err(_) => unreadable += 1,
         }
@@ -692,6 +699,7 @@ fn replay(
         recovery,
         base,
         batches,
+        clock_replayed,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::config::{Config, Durability};
 use crate::server::waiting::Progress;
 use kidoku_core::clock::Clock;
 use kidoku_core::error::Error;
+use kidoku_core::fact::codec;
 use kidoku_log::{
     Appender, BatchState, Committer, Cutter, FsDisk, Log, LogError, LogOptions, Lsn, QueueError,
     QueueOptions, Recovery, Sink, Writer,
@@ -146,6 +147,7 @@ impl Storage {
             checkpoint: &checkpoint,
             replayed,
             progress,
+            clock_replayed: 0,
         };
         let (mut log, mut recovery) = replayer.run(settled)?;
         if recovery.last < settled {
@@ -157,9 +159,10 @@ impl Storage {
         }
         // Before anything is cut of the log, as then nothing else tells of it.
         embedded.note_log_losses(&super::rot::losses(&recovery))?;
+        let clock_replayed = replayer.clock_replayed;
         let rot = Watcher::new(&recovery, rot);
         drop(cutter.set(log.cutter()));
-        let clock_seen = recovery.clock_max.max(stored_clock.0);
+        let clock_seen = recovery.clock_max.max(clock_replayed).max(stored_clock.0);
         let clock = Arc::new(AtomicU64::new(clock_seen));
         let is_fresh = store_is_empty && clock_seen == 0 && recovery.last == Lsn::NONE;
 
@@ -269,6 +272,8 @@ struct Replayer<'a> {
     checkpoint: &'a Checkpoint,
     replayed: &'a Progress,
     progress: &'a mut dyn FnMut(u64),
+    /// The highest clock that was given out, also where it had to be taken from the facts.
+    clock_replayed: u64,
 }
 
 impl Replayer<'_> {
@@ -292,6 +297,9 @@ impl Replayer<'_> {
             records += 1;
             bytes += RECORD_HEADER_BYTES + u64::try_from(record.len()).unwrap_or(u64::MAX);
             self.replayed.set(records, bytes);
+            // The frame's clock is above every fact's in it. Where that is gone, the fact has to say.
+            let clock = if clock == 0 { clock_in(record) } else { clock };
+            self.clock_replayed = self.clock_replayed.max(clock);
             if records % PROGRESS_RECORDS == 0 {
                 (self.progress)(records);
             }
@@ -308,6 +316,12 @@ impl Replayer<'_> {
         (self.progress)(records);
         Ok((log, recovery))
     }
+}
+
+/// The highest clock in a fact.
+fn clock_in(record: &[u8]) -> u64 {
+    // What does not decode is no fact of ours; the checkpoint reports it.
+    codec::decode(record).map_or(0, |fact| fact.clock_max().0)
 }
 
 /// Bytes of the files of a directory.
