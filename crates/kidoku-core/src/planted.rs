@@ -31,6 +31,12 @@ pub enum Bug {
     OwnCounted,
     /// A mark unread finds only the mentions that are still in memory.
     ReloadForgetsMentions,
+    /// A count takes the cursors of another count of the user that is under way.
+    CountsShareCursors,
+    /// What has changed of a user is not told once the user is evicted.
+    EvictedUntold,
+    /// What changes while an event is counted is not told.
+    ChangedWhileCounted,
 }
 
 impl Bug {
@@ -48,6 +54,9 @@ impl Bug {
         Self::WrongShard,
         Self::OwnCounted,
         Self::ReloadForgetsMentions,
+        Self::CountsShareCursors,
+        Self::EvictedUntold,
+        Self::ChangedWhileCounted,
     ];
 }
 

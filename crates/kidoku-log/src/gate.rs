@@ -42,4 +42,9 @@ impl View {
             Verdict::Go
         }
     }
+
+    /// True when what nobody asked for, an event that rests on this stamp, may leave: as a read may.
+    pub fn may_show(self, stamp: u64) -> bool {
+        self.judge(stamp, false) != Verdict::Wait || planted::is(Bug::PushedEarly)
+    }
 }

@@ -23,6 +23,8 @@ pub enum Bug {
     CutTooEarly,
     /// What a start has read is not made durable before answers rest on it.
     ShownNotKept,
+    /// An event leaves before its facts are on the disk.
+    PushedEarly,
 }
 
 impl Bug {

@@ -122,9 +122,14 @@ pub trait Store: Send + Sync {
     /// True when there is no row at all.
     ///
     /// # Errors
-    /// When the engine can't read, or the first row is damaged.
+    /// When the engine can't read.
     fn is_empty(&self) -> Result<bool, StoreError> {
-        Ok(self.range(&[], &[u8::MAX], 1)?.is_empty())
+        match self.range(&[], &[u8::MAX], 1) {
+            // There is something, only not to be read: its owner gets an error, and everybody else
+            // what is theirs.
+            Err(StoreError::Corrupt { .. }) => Ok(false),
+            rows => Ok(rows?.is_empty()),
+        }
     }
 
     /// A named value beside the rows, such as the format version.

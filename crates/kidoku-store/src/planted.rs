@@ -25,6 +25,10 @@ pub enum Bug {
     FlushedUnlogged,
     /// A roster keeps what its users' rows said first.
     RosterStale,
+    /// A damaged row is answered as if there was none.
+    DamagedAsEmpty,
+    /// A row that is merged into a damaged one takes its place.
+    DamageForgotten,
 }
 
 impl Bug {

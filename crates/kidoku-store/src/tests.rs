@@ -197,6 +197,8 @@ fn a_damaged_row_is_an_error_to_read_and_stays_one_when_written() {
                 not that of the bytes";
     assert_eq!(error.to_string(), text);
     assert!(store.range(&[], &[u8::MAX], 10).is_err());
+    // Somebody is there, only not to be read: a server that took it for empty would never load.
+    assert!(!store.is_empty().unwrap());
     // What it said before is not known, so the new row alone would be a wrong answer.
     assert_eq!(store.apply(&group).unwrap().corrupt, 1);
     assert!(store.get(group[0].key).is_err());

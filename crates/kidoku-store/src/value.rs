@@ -14,6 +14,7 @@ use kidoku_core::id::Position;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::key::Key;
+use crate::planted::{self, Bug};
 
 /// What a row holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,7 +232,7 @@ fn mark_damaged(bytes: &mut [u8]) {
 
 /// What is left of a row that was found damaged: what has been merged into it since. `None` when
 /// nothing has.
-pub(crate) fn rest_of_damaged(key: &[u8], stored: &[u8]) -> Option<Row> {
+pub fn rest_of_damaged(key: &[u8], stored: &[u8]) -> Option<Row> {
     let mut bytes = stored.to_vec();
     mark_damaged(&mut bytes);
     decode_row(key, &bytes).ok()
@@ -239,13 +240,15 @@ pub(crate) fn rest_of_damaged(key: &[u8], stored: &[u8]) -> Option<Row> {
 
 /// Merges a row into stored bytes that are damaged, which they stay: what they said is not known, so
 /// that no number may be made of the new row alone. `None` when nothing changes.
-pub(crate) fn merge_damaged(key: &[u8], stored: &[u8], new: &Row) -> Option<Vec<u8>> {
+pub fn merge_damaged(key: &[u8], stored: &[u8], new: &Row) -> Option<Vec<u8>> {
     let mut row = new.clone();
     if let Some(rest) = rest_of_damaged(key, stored) {
         row.merge(&rest);
     }
     let mut merged = encode_row(key, &row);
-    mark_damaged(&mut merged);
+    if !planted::is(Bug::DamageForgotten) {
+        mark_damaged(&mut merged);
+    }
     (merged != stored).then_some(merged)
 }
 

@@ -2,6 +2,7 @@
 //! the number of channels, and puts the answers together.
 
 mod explain;
+mod under_way;
 
 use super::Shard;
 use super::interner::{ChannelIndex, Parent};
@@ -14,6 +15,7 @@ use crate::effect::Load;
 use crate::error::Error;
 use crate::fact::{Cursor, MuteLevel, Preference, StateRow};
 use crate::id::{ChannelKey, MessageId, Name, NameKind, ShardId, UserKey};
+use crate::planted::{self, Bug};
 use crate::reply::{Badge, ReadState, Reply};
 use crate::request::{Page, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +45,8 @@ pub(super) enum Purpose {
     Event {
         /// Every channel the user is in is asked for.
         all: bool,
+        /// Which event it is.
+        number: CallId,
     },
     /// Of which channels the user's channels are threads; the numbers are of no interest.
     Threads,
@@ -141,7 +145,10 @@ impl Shard {
         };
         let mut items: BTreeMap<ShardId, Vec<CountItem>> = BTreeMap::new();
         for channel in channels {
-            let row = self.row(user, &channel);
+            let mut row = self.row(user, &channel);
+            if planted::is(Bug::CountsShareCursors) {
+                row.cursor = self.cursor_counted(user, &channel).unwrap_or(row.cursor);
+            }
             if row.member {
                 let shard = self.channel_shard(&channel);
                 counting
@@ -167,6 +174,7 @@ impl Shard {
                 damaged: None,
             });
         }
+        self.note_ended_mutes(&mut counting);
         self.send_count(counting, items);
     }
 
@@ -289,7 +297,7 @@ impl Shard {
             None if matches!(counting.purpose, Purpose::Threads) => {
                 self.fail_first_blocked(&counting.user, error);
             }
-            None => self.watches.event_done(&counting.user),
+            None => self.fail_event(counting),
         }
     }
 
@@ -631,6 +639,10 @@ impl Counting {
 
     pub(super) fn user(&self) -> &UserKey {
         &self.user
+    }
+
+    pub(super) fn asked(&self) -> &[ChannelKey] {
+        &self.asked
     }
 
     /// The asked channels, those that the revision of these numbers takes in beyond `told`, and the

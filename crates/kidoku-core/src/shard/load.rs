@@ -462,6 +462,7 @@ impl Shard {
             return false;
         };
         self.forget_user(&user);
+        self.watches.user_evicted(&user);
         true
     }
 

@@ -24,6 +24,8 @@ mod tests;
 mod user;
 mod user_ops;
 mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use crate::clock::{Clock, ClockSource, Millis};
 use crate::effect::{Effects, Input, Load};

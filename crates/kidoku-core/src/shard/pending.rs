@@ -179,7 +179,7 @@ impl Shard {
                 );
             }
             Job::Peer(..) => {}
-            Job::Event(user) => self.watches.event_done(&user),
+            Job::Event(user) => self.put_off_event(&user),
         }
     }
 

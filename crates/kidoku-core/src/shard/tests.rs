@@ -5,10 +5,10 @@ use crate::fact::MuteLevel;
 use crate::id::App;
 use crate::request::{JoinAt, MentionList, Post};
 
-const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const NOW: Millis = Millis(1_700_000_000_000);
 
-fn shard() -> Shard {
-    Shard::new(ShardConfig {
+pub(super) fn config() -> ShardConfig {
+    ShardConfig {
         id: ShardId(0),
         placement: Placement::new(1),
         hash_seed: 7,
@@ -16,14 +16,18 @@ fn shard() -> Shard {
         fresh: true,
         clock_seen: Clock::NEVER,
         clock_owner: ShardId(0),
-    })
+    }
 }
 
-fn user(name: &str) -> UserKey {
+fn shard() -> Shard {
+    Shard::new(config())
+}
+
+pub(super) fn user(name: &str) -> UserKey {
     UserKey::new(&App::default_app(), name).unwrap()
 }
 
-fn channel(name: &str) -> ChannelKey {
+pub(super) fn channel(name: &str) -> ChannelKey {
     ChannelKey::new(&App::default_app(), name).unwrap()
 }
 

@@ -3,9 +3,10 @@
 
 use super::Shard;
 use super::count::{Counting, Purpose, Wanted};
-use super::peer::Body;
+use super::peer::{Body, CallId};
 use crate::clock::Clock;
 use crate::id::{ChannelKey, ShardId, UserKey};
+use crate::planted::{self, Bug};
 use crate::reply::{Event, Reply};
 use crate::request::Ticket;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,20 @@ struct Watch {
     changed: BTreeSet<ChannelKey>,
     /// Something changed that is not of one channel.
     changed_all: bool,
-    /// An event is being counted.
+    /// An event is due or being counted.
     busy: bool,
+    /// The event being counted. One that a watch before this one began does not count for it: it may
+    /// come after a later one, with older numbers.
+    counting: Option<CallId>,
+    /// Ticks to let pass before the next event is tried, after one that failed.
+    pause: u32,
     /// The revision of the last event.
     rev: Clock,
 }
+
+/// Ticks between an event that could not be counted, because the store could not be read, and the
+/// next try: about a second, so that a store that fails is not asked for every watch at every tick.
+const RETRY_TICKS: u32 = 100;
 
 /// All watches of a shard, and which shards want to hear of its channels.
 #[derive(Debug, Default)]
@@ -45,18 +55,47 @@ impl Watches {
     pub(super) fn take_due(&mut self) -> Vec<UserKey> {
         let mut due = Vec::new();
         for (user, watch) in &mut self.users {
-            if watch.due() {
-                watch.busy = true;
-                due.push(user.clone());
+            if !watch.due() {
+                continue;
             }
+            if watch.pause > 0 {
+                watch.pause -= 1;
+                continue;
+            }
+            watch.busy = true;
+            due.push(user.clone());
         }
         due
     }
 
-    pub(super) fn event_done(&mut self, user: &UserKey) {
-        if let Some(watch) = self.users.get_mut(user) {
+    /// The user of an event could not be loaded.
+    fn event_put_off(&mut self, user: &UserKey) {
+        if let Some(watch) = self.users.get_mut(user)
+            && watch.counting.is_none()
+        {
             watch.busy = false;
+            watch.pause = RETRY_TICKS;
         }
+    }
+
+    /// An event could not be counted. Nobody was told of these channels, so they stay changed.
+    fn event_failed(&mut self, user: &UserKey, number: CallId, changed: &[ChannelKey], all: bool) {
+        if let Some(watch) = self.event_done(user, number) {
+            watch.pause = RETRY_TICKS;
+            watch.changed_all |= all;
+            watch.changed.extend(changed.iter().cloned());
+        }
+    }
+
+    /// The watch that this event is of, which waits for nothing now.
+    fn event_done(&mut self, user: &UserKey, number: CallId) -> Option<&mut Watch> {
+        let watch = self.users.get_mut(user)?;
+        if watch.counting != Some(number) {
+            return None;
+        }
+        watch.counting = None;
+        watch.busy = false;
+        Some(watch)
     }
 
     /// The user's own side changed, in one channel or (`None`) everywhere.
@@ -64,7 +103,8 @@ impl Watches {
         if self.users.is_empty() {
             return;
         }
-        let Some(watch) = self.users.get_mut(user) else {
+        let watch = self.users.get_mut(user);
+        let Some(watch) = watch.filter(|watch| watch.takes_changes()) else {
             return;
         };
         match channel {
@@ -84,9 +124,20 @@ impl Watches {
 
     pub(super) fn channel_changed(&mut self, channel: &ChannelKey) {
         for user in self.by_channel.get(channel).into_iter().flatten() {
-            if let Some(watch) = self.users.get_mut(user) {
+            let watch = self.users.get_mut(user);
+            if let Some(watch) = watch.filter(|watch| watch.takes_changes()) {
                 watch.changed.insert(channel.clone());
             }
+        }
+    }
+
+    /// A user goes out of memory. Who watches is told of what has changed all the same.
+    pub(super) fn user_evicted(&mut self, user: &UserKey) {
+        if planted::is(Bug::EvictedUntold)
+            && let Some(watch) = self.users.get_mut(user)
+        {
+            watch.changed.clear();
+            watch.changed_all = false;
         }
     }
 
@@ -110,6 +161,11 @@ impl Watches {
 }
 
 impl Watch {
+    /// Changes are noted, for the next event.
+    fn takes_changes(&self) -> bool {
+        !self.busy || !planted::is(Bug::ChangedWhileCounted)
+    }
+
     fn due(&self) -> bool {
         !self.busy && (self.changed_all || !self.changed.is_empty())
     }
@@ -204,9 +260,15 @@ impl Shard {
     /// Counts what changed for the watchers of a user.
     pub(super) fn begin_event(&mut self, user: &UserKey) {
         self.subscribe_to_all(user);
+        let number = self.new_call();
         let Some(watch) = self.watches.users.get_mut(user) else {
             return;
         };
+        if watch.counting.is_some() {
+            return;
+        }
+        watch.busy = true;
+        watch.counting = Some(number);
         let mut changed = std::mem::take(&mut watch.changed);
         let all = std::mem::take(&mut watch.changed_all);
         if all {
@@ -219,20 +281,36 @@ impl Shard {
             );
         }
         let changed: Vec<ChannelKey> = changed.into_iter().collect();
-        self.begin_count(None, user, Purpose::Event { all }, &Wanted::All(&changed));
+        let purpose = Purpose::Event { all, number };
+        self.begin_count(None, user, purpose, &Wanted::All(&changed));
+    }
+
+    /// The store could not be read. It is tried again in a while.
+    pub(super) fn fail_event(&mut self, counting: &Counting) {
+        if let Purpose::Event { all, number } = counting.purpose {
+            let (user, asked) = (counting.user(), counting.asked());
+            self.watches.event_failed(user, number, asked, all);
+        }
+    }
+
+    /// The same, when not even the user could be loaded.
+    pub(super) fn put_off_event(&mut self, user: &UserKey) {
+        self.watches.event_put_off(user);
     }
 
     pub(super) fn finish_event(&mut self, counting: &Counting) {
         let user = counting.user();
-        self.watches.event_done(user);
-        let Some(watch) = self.watches.users.get_mut(user) else {
+        let Purpose::Event { all, number } = counting.purpose else {
+            return;
+        };
+        let Some(watch) = self.watches.event_done(user, number) else {
             return;
         };
         let told = std::mem::replace(&mut watch.rev, counting.rev());
         let event = Arc::new(Event {
             user: user.clone(),
             rev: counting.rev(),
-            all: matches!(counting.purpose, Purpose::Event { all: true }),
+            all,
             channels: counting.changed_states(told),
             damaged: counting.damaged_channels(),
             badge: counting.badge(None).ok(),

@@ -178,6 +178,21 @@ impl Model {
         self.ordinal
     }
 
+    /// The users of this model and the channels of another one.
+    pub fn beside(&self, channels: &Self) -> Self {
+        Self {
+            ordinal: 0,
+            users: self.users.clone(),
+            channels: channels.channels.clone(),
+        }
+    }
+
+    /// Whose thread a channel is.
+    pub fn parent_of(&self, channel: &ChannelKey) -> Option<&str> {
+        let channel = self.channels.get(channel)?;
+        channel.parent.as_ref().map(Name::as_str)
+    }
+
     /// The next era or floor gets this clock in place of an ordinal: for whoever keeps real clocks.
     pub fn set_next_clock(&mut self, clock: Clock) {
         self.ordinal = clock.0.saturating_sub(1);

@@ -61,7 +61,7 @@ fn length(count: usize) -> u64 {
 
 impl Model {
     /// The channels whose parent is this one now.
-    pub(super) fn threads(&self, parent: &ChannelKey) -> Vec<ChannelKey> {
+    pub(crate) fn threads(&self, parent: &ChannelKey) -> Vec<ChannelKey> {
         self.channels
             .iter()
             .filter(|(key, channel)| {
@@ -129,7 +129,7 @@ impl Model {
         counted
     }
 
-    pub(super) fn read_state(
+    pub(crate) fn read_state(
         &self,
         now: Millis,
         user: &UserKey,
@@ -184,7 +184,7 @@ impl Model {
         joined
     }
 
-    pub(super) fn state(&self, now: Millis, user: &UserKey, page: &Page<Name>) -> Reply {
+    pub(crate) fn state(&self, now: Millis, user: &UserKey, page: &Page<Name>) -> Reply {
         let mut channels = self.joined(user);
         if let Some(after) = &page.after {
             channels.retain(|channel| channel.name() > after.as_str());
@@ -208,7 +208,7 @@ impl Model {
         }
     }
 
-    pub(super) fn badge(&self, now: Millis, user: &UserKey, space: Option<&Name>) -> Badge {
+    pub(crate) fn badge(&self, now: Millis, user: &UserKey, space: Option<&Name>) -> Badge {
         let mut badge = Badge::default();
         for channel in self.joined(user) {
             if space.is_some() && self.space_of(&channel) != space {
@@ -242,7 +242,7 @@ impl Model {
         badge
     }
 
-    pub(super) fn explain(
+    pub(crate) fn explain(
         &self,
         now: Millis,
         user_key: &UserKey,
@@ -292,7 +292,7 @@ impl Model {
         row.public.max(floor.unwrap_or_default())
     }
 
-    pub(super) fn seen(
+    pub(crate) fn seen(
         &self,
         key: &ChannelKey,
         id: MessageId,

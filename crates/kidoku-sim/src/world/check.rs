@@ -1,8 +1,10 @@
 //! What must hold: of every reply, of every load, of every start, and when all is quiet.
 
+use super::overlap::Span;
 use super::plan::Mode;
 use super::process::Process;
-use super::run::World;
+use super::run::{Call, World};
+use super::told;
 use crate::backing::same_load;
 use crate::cluster::latest_clock;
 use crate::history::difference;
@@ -17,7 +19,7 @@ use kidoku_core::reply::Reply;
 use kidoku_core::request::{Page, Request};
 
 /// A reply, or why there is none.
-type Answer = Result<Reply, Error>;
+pub(super) type Answer = Result<Reply, Error>;
 
 /// The request under way, when there is one at a time.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(super) struct Checks {
     unsure: bool,
     acked: Vec<Request>,
     /// Something was erased or dropped, which takes away what was acknowledged before.
-    gone: bool,
+    pub(super) gone: bool,
     /// A record has rotted, which takes away what was acknowledged too.
     rotten: bool,
 }
@@ -111,13 +113,33 @@ impl World {
             return Ok(());
         };
         let answers = std::mem::take(&mut life.answered);
-        for (id, came) in answers {
+        for answered in answers {
+            let (id, came) = (answered.call, answered.result);
             self.note(format_args!("{id} answers {came:?}"));
-            if came == Err(Error::Storage) && self.plan.store.read == 0 {
-                return Err("a load failed without a fault of the store".to_owned());
+            if is_failure(&came) && self.plan.store.read == 0 {
+                let request = self.calls.get(&id).map(|call| &call.request);
+                if !request.is_none_or(|request| self.may_be_refused(request)) {
+                    return Err(format!(
+                        "{request:?} is refused, and nothing of what it is about is damaged"
+                    ));
+                }
+                self.totals.refused_for_rot += 1;
             }
-            if self.checks.mode == Mode::OneAtATime {
-                self.check_answer(id, &came)?;
+            match self.checks.mode {
+                Mode::OneAtATime => self.check_answer(id, &came)?,
+                Mode::Overlapping => {
+                    let Some(call) = self.calls.get(&id) else {
+                        continue;
+                    };
+                    let (request, begun, known) = (call.request.clone(), call.begun, call.known);
+                    let span = Span {
+                        begun,
+                        known,
+                        answered: answered.emitted,
+                    };
+                    self.check_overlapping(&request, span, &came)?;
+                }
+                Mode::TwoOwners => {}
             }
         }
         Ok(())
@@ -133,7 +155,7 @@ impl World {
                 "the answer of another call to {request:?}: {came:?}"
             ));
         }
-        if *came == Err(Error::Storage) {
+        if is_failure(came) {
             self.checks.unsure = true;
             return Ok(());
         }
@@ -149,6 +171,33 @@ impl World {
         if let Some(due) = model.apply(self.now, request) {
             self.totals.replies_checked += 1;
             compare(request, due, came)?;
+        }
+        Ok(())
+    }
+
+    /// Every answer that leaves: no cursor and no revision in it goes back.
+    pub(super) fn check_told(
+        &mut self,
+        owner: usize,
+        id: u64,
+        reply: &Reply,
+        is_certain: bool,
+    ) -> Result<(), String> {
+        let Some(Call { request, floor, .. }) = self.calls.get(&id) else {
+            return Ok(());
+        };
+        let wrong = |text| format!("{request:?} answers {reply:?}: {text}");
+        if let Some((user, rev)) = told::revision(request, reply) {
+            self.book.rev(owner, floor, user, rev).map_err(wrong)?;
+        }
+        // Of two owners the other one's erasure comes when it likes.
+        if self.checks.mode == Mode::TwoOwners && self.checks.gone {
+            return Ok(());
+        }
+        for place in told::states(request, reply) {
+            self.totals.cursors_checked += 1;
+            let checked = self.book.cursor(owner, floor, place, is_certain);
+            checked.map_err(wrong)?;
         }
         Ok(())
     }
@@ -173,6 +222,7 @@ impl World {
                 same_load(load, &data, &facts)
             }
             Err(LoadFailed::Unreadable) if self.plan.store.read > 0 => Ok(()),
+            Err(LoadFailed::Damaged(_)) if self.may_not_load(load) => Ok(()),
             Err(LoadFailed::Unreadable | LoadFailed::Damaged(_)) => {
                 Err(format!("{load:?} failed without a fault of the store"))
             }
@@ -197,6 +247,7 @@ impl World {
             let lost = lost_facts(life, &left.promised, &found);
             self.totals.records_rotten += lost.len() as u64;
             self.checks.rotten = true;
+            self.book.lost();
             if lost.len() as u64 > left.flips {
                 return Err(format!(
                     "acknowledged facts are gone after a start ({} bits flipped): {lost:?}",
@@ -257,6 +308,11 @@ impl World {
             for question in questions(3) {
                 let came = self.ask(owner, &question)?;
                 self.totals.counts_at_rest += 1;
+                self.check_devices(owner, &question, &came, &model)
+                    .map_err(|text| format!("at rest: {text}"))?;
+                if is_failure(&came) && self.may_be_refused(&question) {
+                    continue;
+                }
                 if let Some(due) = model.apply(self.now, &question) {
                     compare(&question, due, &came)
                         .map_err(|text| format!("at rest, owner {owner}: {text}"))?;
@@ -326,6 +382,11 @@ fn check_era_rises(
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The store could not be read, or what it has is damaged.
+pub(super) fn is_failure(answer: &Answer) -> bool {
+    matches!(answer, Err(Error::Storage | Error::Damaged(_)))
 }
 
 /// Those of the promised facts that are not there.

@@ -6,12 +6,17 @@
 //! checked is in `check`; how it is meant is in `docs/internals/simulation.md`.
 
 mod check;
+mod devices;
 pub mod disk;
+mod overlap;
 pub mod plan;
 mod process;
+mod replay;
+mod rot;
 mod run;
 mod schedule;
 pub mod store;
+mod told;
 pub mod totals;
 
 pub use plan::{Act, End, Event, Mode, Plan};

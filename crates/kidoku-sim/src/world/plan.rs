@@ -94,6 +94,10 @@ pub struct Plan {
     pub background: u64,
     /// Steps of the scheduler between two events, at most.
     pub steps_max: u64,
+    /// Devices that watch.
+    pub devices: usize,
+    /// Ends of a process with which a row of the store rots, in a hundred.
+    pub row_rot: u64,
 }
 
 /// Most rates are zero, so that faults come alone as often as together.
@@ -114,6 +118,8 @@ impl Plan {
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9).wrapping_add(1));
         let random = &mut random;
+        // Drawn apart, so that the seeds that were kept before still mean what they meant.
+        let later = &mut Random::new(seed ^ 0x6465_7669_6365);
         let mode = match random.below(10) {
             0..=5 => Mode::OneAtATime,
             6..=7 => Mode::Overlapping,
@@ -165,6 +171,13 @@ impl Plan {
             loads_checked: random.chance(15),
             background: one_of(random, &[5, 15, 40], 15),
             steps_max: one_of(random, &[4, 12, 40], 12),
+            devices: if later.chance(50) {
+                1 + later.place(3)
+            } else {
+                0
+            },
+            // The model does not know yet which numbers are told beside a damaged row.
+            row_rot: 0,
         }
     }
 

@@ -6,6 +6,7 @@
 //! which thing happens next.
 
 use super::disk::SimDisk;
+use super::replay::{Replayed, replay};
 use super::store::SimStore;
 use kidoku_core::clock::{Clock, Millis};
 use kidoku_core::effect::{Effects, Input, Load, LoadFailed, Loaded};
@@ -13,12 +14,11 @@ use kidoku_core::error::Error;
 use kidoku_core::fact::{Fact, codec};
 use kidoku_core::id::ShardId;
 use kidoku_core::placement::Placement;
-use kidoku_core::reply::Reply;
+use kidoku_core::reply::{Event, Reply};
 use kidoku_core::request::{Request, Ticket};
 use kidoku_core::shard::{PeerMessage, Shard, ShardConfig};
 use kidoku_log::{
-    Appender, BatchState, Committer, Cutter, Log, LogOptions, Lsn, QueueOptions, Recovery, Sink,
-    Verdict, View,
+    Appender, BatchState, Committer, Cutter, Lsn, QueueOptions, Recovery, Sink, Verdict, View,
 };
 use kidoku_store::{Batch, CheckpointOptions, FlushStep, Steps, Store};
 use std::collections::VecDeque;
@@ -51,6 +51,7 @@ enum Mail {
     Request(Ticket, Request),
     Peer(ShardId, PeerMessage),
     Reply(Ticket, Result<Reply, Error>),
+    Push(Ticket, Arc<Event>),
 }
 
 #[derive(Debug)]
@@ -66,6 +67,36 @@ struct Held {
     result: Result<Reply, Error>,
     stamp: u64,
     writes: bool,
+}
+
+/// An event at the core of the one who watches, behind the gate.
+#[derive(Debug)]
+struct HeldEvent {
+    device: u64,
+    event: Arc<Event>,
+    stamp: u64,
+}
+
+/// An event that has left the gate.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Whom it goes to.
+    pub(super) device: u64,
+    /// What it says.
+    pub(super) event: Arc<Event>,
+    /// What it says stays, whatever happens.
+    pub(super) is_certain: bool,
+}
+
+/// What a shard has answered, before the gate.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// Which call.
+    pub(super) call: u64,
+    /// The answer.
+    pub(super) result: Result<Reply, Error>,
+    /// How many facts had been emitted by then.
+    pub(super) emitted: usize,
 }
 
 /// An answer that has left the gate.
@@ -86,6 +117,7 @@ struct Core {
     /// Mail by sender: the other cores, and last the clients.
     inboxes: Vec<VecDeque<Sealed>>,
     held: Vec<Held>,
+    events: Vec<HeldEvent>,
 }
 
 /// What the log's thread, the checkpoint's threads and the cores tell one another.
@@ -174,7 +206,9 @@ pub(super) struct Process {
     /// What recovery found.
     pub(super) recovery: Recovery,
     /// Answers of the shards since last asked for, before the gate.
-    pub(super) answered: Vec<(u64, Result<Reply, Error>)>,
+    pub(super) answered: Vec<Answered>,
+    /// Devices that may not watch, since their user can not be loaded.
+    pub(super) refused: Vec<u64>,
 }
 
 /// Where a process' data is.
@@ -248,6 +282,7 @@ impl Process {
             clock_seen: Clock(clock_seen),
             recovery,
             answered: Vec::new(),
+            refused: Vec::new(),
         })
     }
 
@@ -347,7 +382,9 @@ impl Process {
     pub(super) fn can_release(&self) -> bool {
         let view = self.view();
         let mut held = self.cores.iter().flat_map(|core| &core.held);
+        let mut events = self.cores.iter().flat_map(|core| &core.events);
         held.any(|held| view.judge(held.stamp, held.writes) != Verdict::Wait)
+            || events.any(|held| view.may_show(held.stamp))
     }
 
     /// No mail, no load, nothing in the queue: the shards have nothing under way.
@@ -424,6 +461,7 @@ impl Process {
                 Mail::Request(ticket, request) => return Some(Input::Request { ticket, request }),
                 Mail::Peer(from, message) => return Some(Input::Peer { from, message }),
                 Mail::Reply(ticket, result) => turn.answers.push((ticket, result, Some(stamp))),
+                Mail::Push(ticket, event) => turn.events.push((ticket, event, Some(stamp))),
             }
         }
     }
@@ -445,10 +483,22 @@ impl Process {
             self.emitted.push(fact);
         }
         for (ticket, result) in turn.effects.replies.drain(..) {
-            self.answered.push((ticket.id, result.clone()));
+            if ticket.id & DEVICE != 0 {
+                if result.is_err() {
+                    self.refused.push(ticket.id);
+                }
+                continue;
+            }
+            self.answered.push(Answered {
+                call: ticket.id,
+                result: result.clone(),
+                emitted: self.emitted.len(),
+            });
             turn.answers.push((ticket, result, None));
         }
-        turn.effects.pushes.clear();
+        for (ticket, event) in turn.effects.pushes.drain(..) {
+            turn.events.push((ticket, event, None));
+        }
     }
 
     /// Facts to the log, loads behind them, mail and answers with the stamp.
@@ -477,6 +527,17 @@ impl Process {
                 self.hold(ticket, result, stamp.unwrap_or(seen));
             } else {
                 self.send(id, ticket.core, seen, Mail::Reply(ticket, result));
+            }
+        }
+        for (ticket, event, stamp) in turn.events {
+            if ticket.core.0 != id {
+                self.send(id, ticket.core, seen, Mail::Push(ticket, event));
+            } else if let Some(core) = self.cores.get_mut(usize::from(id)) {
+                core.events.push(HeldEvent {
+                    device: ticket.id,
+                    event,
+                    stamp: stamp.unwrap_or(seen),
+                });
             }
         }
     }
@@ -524,6 +585,29 @@ impl Process {
             });
         }
         released
+    }
+
+    /// Lets go the events that the gate lets go. Those of one device stay in order.
+    pub(super) fn release_events(&mut self) -> Vec<Told> {
+        let view = self.view();
+        let mut told = Vec::new();
+        for core in &mut self.cores {
+            let mut waiting = Vec::new();
+            core.events.retain(|held| {
+                if waiting.contains(&held.device) || !view.may_show(held.stamp) {
+                    waiting.push(held.device);
+                    return true;
+                }
+                told.push(Told {
+                    device: held.device,
+                    event: Arc::clone(&held.event),
+                    // As of answers.
+                    is_certain: view.judge(held.stamp, true) != Verdict::Refuse,
+                });
+                false
+            });
+        }
+        told
     }
 
     /// A turn of the log's thread.
@@ -613,6 +697,9 @@ const CORES_MAX: u16 = 8;
 /// In a call's number: it can emit facts.
 pub(super) const WRITES: u64 = 1 << 63;
 
+/// In the number of somebody who asks: it is a device that watches, which gets events and no answers.
+pub(super) const DEVICE: u64 = 1 << 62;
+
 fn start_cores(setup: &Setup, placement: Placement, fresh: bool, clock_seen: Clock) -> Vec<Core> {
     let start = |id: ShardId| Core {
         shard: Shard::new(ShardConfig {
@@ -627,6 +714,7 @@ fn start_cores(setup: &Setup, placement: Placement, fresh: bool, clock_seen: Clo
         seen: 0,
         inboxes: Vec::new(),
         held: Vec::new(),
+        events: Vec::new(),
     };
     placement.all().map(start).collect()
 }
@@ -647,103 +735,5 @@ struct Turn {
     records: Vec<u8>,
     count: u32,
     answers: Vec<(Ticket, Result<Reply, Error>, Option<u64>)>,
-}
-
-/// What opening the log gave.
-struct Replayed {
-    log: Log<SimDisk>,
-    recovery: Recovery,
-    /// The facts found, behind those that were known.
-    base: Vec<Fact>,
-    /// Batches handed to the checkpoint.
-    batches: usize,
-    /// The highest clock of all records, also of those whose frame header is gone.
-    clock_replayed: u64,
-}
-
-fn replay(
-    home: &Home,
-    setup: &Setup,
-    steps: &Steps,
-    mut base: Vec<Fact>,
-) -> Result<Replayed, String> {
-    let options = LogOptions {
-        segment_bytes_max: setup.segment_bytes_max,
-        ..LogOptions::default()
-    };
-    let mut gathered = Gathered::default();
-    let (mut batches, mut unreadable, mut clock_replayed) = (0, 0_u64, 0);
-    let opened = Log::open(home.disk.clone(), options, |lsn, clock, record| {
-        if !gathered.takes(lsn) {
-            batches += usize::from(gathered.hand_over(steps));
-        }
-        let fact = codec::decode(record);
-        let clock_in = || fact.as_ref().map_or(0, |fact| fact.clock_max().0);
-        let clock = if clock == 0 { clock_in() } else { clock };
-        clock_replayed = clock_replayed.max(clock);
-        gathered.add(lsn, clock, record);
-        match fact {
-            Ok(fact) => base.push(fact),
-            Err(_) => unreadable += 1,
-        }
-    });
-    let (log, recovery) = opened.map_err(|error| error.to_string())?;
-    if unreadable > 0 {
-        return Err(format!(
-            "fault: {unreadable} recovered records do not decode"
-        ));
-    }
-    batches += usize::from(gathered.hand_over(steps));
-    Ok(Replayed {
-        log,
-        recovery,
-        base,
-        batches,
-        clock_replayed,
-    })
-}
-
-/// Recovered records on their way to the checkpoint.
-#[derive(Default)]
-struct Gathered {
-    first: Lsn,
-    last: Lsn,
-    clock: u64,
-    bytes: Vec<u8>,
-    count: u64,
-}
-
-impl Gathered {
-    fn takes(&self, lsn: Lsn) -> bool {
-        self.count == 0 || self.last.next() == lsn
-    }
-
-    fn add(&mut self, lsn: Lsn, clock: u64, record: &[u8]) {
-        if self.count == 0 {
-            self.first = lsn;
-        }
-        self.last = lsn;
-        self.clock = self.clock.max(clock);
-        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(record);
-        self.count += 1;
-    }
-
-    /// True when there was anything.
-    fn hand_over(&mut self, steps: &Steps) -> bool {
-        if self.count == 0 {
-            return false;
-        }
-        steps.replayed(Batch {
-            first_lsn: self.first.0,
-            last_lsn: self.last.0,
-            clock: Clock(self.clock),
-            bytes: Arc::from(self.bytes.as_slice()),
-            count: self.count,
-        });
-        self.bytes.clear();
-        self.count = 0;
-        true
-    }
+    events: Vec<(Ticket, Arc<Event>, Option<u64>)>,
 }

@@ -1,10 +1,12 @@
 //! The state of a world, and what each event does to it.
 
 use super::check::Checks;
+use super::devices::Device;
 use super::disk::{DiskFaults, SimDisk};
 use super::plan::{Act, End, Event, Mode, Plan};
 use super::process::{Home, Process, WRITES};
 use super::store::{SimStore, StoreFaults};
+use super::told::{Book, Floor};
 use super::totals::Totals;
 use crate::random::Random;
 use crate::workload::{EraPick, Op};
@@ -29,6 +31,12 @@ pub(super) struct Call {
     /// Copies of it in the server.
     pub(super) serving: u32,
     pub(super) result: Option<Result<Reply, Error>>,
+    /// What its answer must not fall below.
+    pub(super) floor: Floor,
+    /// How many facts had been emitted when the server got it.
+    pub(super) begun: usize,
+    /// The same of the oldest write that was under way then.
+    pub(super) known: usize,
 }
 
 /// What is on the way between client and server.
@@ -72,6 +80,12 @@ pub struct World {
     /// A process ends after so many steps.
     end_in: Option<(u32, usize, End)>,
     pub(super) checks: Checks,
+    pub(super) devices: Vec<Device>,
+    /// Decides what devices do.
+    pub(super) dice: Random,
+    /// Events that devices got.
+    pub(super) pushed: u64,
+    pub(super) book: Book,
     made: BTreeMap<UserKey, Vec<Era>>,
     pub(super) totals: Totals,
     event: usize,
@@ -130,6 +144,10 @@ impl World {
             exchanged: false,
             end_in: None,
             checks: Checks::new(plan.mode),
+            devices: Device::draw(plan.devices, owners, &mut Random::new(plan.seed)),
+            dice: Random::new(plan.seed),
+            pushed: 0,
+            book: Book::new(owners),
             made: BTreeMap::new(),
             totals: Totals::default(),
             event: 0,
@@ -195,6 +213,7 @@ impl World {
 
     fn happen(&mut self, event: &Event) -> Result<(), String> {
         self.random = Random::new(event.dice);
+        self.dice = Random::new(!event.dice);
         for home in &self.homes {
             home.disk.reseed(self.random.next_u64());
             home.store.reseed(self.random.next_u64());
@@ -267,6 +286,7 @@ impl World {
         let writes = if writes(&request) { WRITES } else { 0 };
         let id = self.last_call | writes;
         self.totals.requests += 1;
+        let floor = self.book.floor(owner);
         self.calls.insert(
             id,
             Call {
@@ -276,6 +296,9 @@ impl World {
                 flying: 0,
                 serving: 0,
                 result: None,
+                floor,
+                begun: 0,
+                known: 0,
             },
         );
         self.send_request(id);
@@ -397,10 +420,17 @@ impl World {
             }
             End::Stop => home.disk.kill(),
         }
+        if !self.healed && self.dice.chance(self.plan.row_rot) {
+            home.store.rot(&mut self.dice);
+        }
         for call in self.calls.values_mut().filter(|call| call.owner == owner) {
             call.serving = 0;
         }
         self.checks.ended();
+        self.book.ended(owner);
+        for device in &mut self.devices {
+            device.cut_off(owner);
+        }
         self.note(format_args!("{end:?} of {owner}"));
         Ok(())
     }
@@ -431,6 +461,7 @@ impl World {
         if self.plan.mode == Mode::TwoOwners {
             self.exchange()?;
         }
+        self.settle_devices()?;
         self.count_everything()
     }
 
@@ -471,6 +502,7 @@ impl World {
         self.exchanged = true;
         let settled = self.settle();
         self.exchanged = false;
+        self.book.exchanged();
         settled
     }
 }

@@ -25,6 +25,10 @@ impl World {
         self.totals.steps += 1;
         self.end_when_due()?;
         self.look_again();
+        for owner in 0..self.lives.len() {
+            self.book.time(owner, self.now);
+        }
+        self.devices_step();
         if self.random.chance(self.plan.background) {
             self.background()?;
         }
@@ -150,7 +154,10 @@ impl World {
                     life.retry();
                 }
             }
-            Choice::Release(owner) => self.release(owner),
+            Choice::Release(owner) => {
+                self.release(owner)?;
+                self.tell_devices(owner)?;
+            }
             Choice::Deliver(at) => self.deliver(at),
             Choice::TimeOut(call) => self.time_out(call),
         }
@@ -172,6 +179,7 @@ impl World {
                 self.note(format_args!("started at lsn {}", life.first_lsn));
                 self.promised[owner] = life.first_lsn - 1;
                 self.lives[owner] = Some(life);
+                self.book.begun(owner, self.now);
                 self.check_start(owner)
             }
             Err(text) if text.starts_with("fault") || self.healed => {
@@ -184,7 +192,7 @@ impl World {
         }
     }
 
-    fn release(&mut self, owner: usize) {
+    fn release(&mut self, owner: usize) -> Result<(), String> {
         let released = self.life(owner).map(Process::release).unwrap_or_default();
         for released in released {
             if let Some(lsn) = released.promises {
@@ -193,10 +201,27 @@ impl World {
             }
             let (id, result) = (released.call, released.result);
             self.note(format_args!("{id} is told {result:?}"));
+            self.book.answered(owner, id);
             if let Some(call) = self.calls.get_mut(&id) {
                 call.serving = call.serving.saturating_sub(1);
             }
+            if let Ok(reply) = &result {
+                self.check_told(owner, id, reply, released.promises.is_some())?;
+            }
             self.send(id, || Packet::Reply(id, result.clone()));
+        }
+        Ok(())
+    }
+
+    /// The first copy of a request has come.
+    fn begin_span(&mut self, id: u64, emitted: usize) {
+        let writing = self.calls.iter().filter(|(other, call)| {
+            **other != id && call.serving > 0 && **other & super::process::WRITES != 0
+        });
+        let oldest = writing.map(|(_, call)| call.begun).min();
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.begun = emitted;
+            call.known = oldest.unwrap_or(emitted).min(emitted);
         }
     }
 
@@ -216,11 +241,16 @@ impl World {
                 if let Err(error) = life.admit(id & super::process::WRITES != 0) {
                     return self.send(id, || Packet::Reply(id, Err(error.clone())));
                 }
+                let is_first = call.serving == 0;
                 call.serving += 1;
                 let home = cores % u64::from(life.cores());
                 let emitted = life.emitted.len();
                 let home = ShardId(u16::try_from(home).unwrap_or_default());
                 life.submit(home, id, request.clone());
+                self.book.submitted(owner, id, &request);
+                if is_first {
+                    self.begin_span(id, emitted);
+                }
                 self.checks.begin(id, request, emitted);
             }
         }

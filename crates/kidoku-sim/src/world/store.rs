@@ -4,9 +4,13 @@
 //! owners; it then never loses its power, as a distributed store does not.
 
 use crate::random::Random;
-use kidoku_core::fact::Fact;
+use kidoku_core::fact::codec::DecodeError;
+use kidoku_core::fact::{Fact, Partition};
+use kidoku_core::id::{App, ChannelKey, UserKey};
 use kidoku_store::key::{Key, parse};
-use kidoku_store::value::{Row, decode_row, encode_row, merge_value};
+use kidoku_store::value::{
+    Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged,
+};
 use kidoku_store::{Applied, Entry, Extent, KeyRow, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +37,8 @@ pub struct StoreTotals {
     pub failed_reads: u64,
     /// Rows that a crash took back.
     pub lost_rows: u64,
+    /// Rows that have rotted.
+    pub rotten_rows: u64,
 }
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -41,6 +47,8 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 struct State {
     /// Named values are rows too, under a key no row has.
     rows: Rows,
+    /// What is really there of rows that have rotted; `rows` has what they should be.
+    rotten: Rows,
     /// What was there, or not, before each change since the last sync.
     before: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Everything since the last sync is lost, or nothing.
@@ -108,6 +116,34 @@ impl State {
         }
         kept.reverse();
         self.before = kept;
+        let rows = &self.rows;
+        self.rotten.retain(|key, _| rows.contains_key(key));
+    }
+
+    /// What is there under a key.
+    fn bytes<'a>(&'a self, key: &[u8], sound: &'a [u8]) -> &'a [u8] {
+        self.rotten.get(key).map_or(sound, Vec::as_slice)
+    }
+
+    /// Merges into a row that has rotted: as the real stores do it, and as it should have been.
+    fn merge_rotten(&mut self, key: &[u8], row: &Row) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(found) = self.rotten.get(key) else {
+            return Ok(None);
+        };
+        let merged =
+            merge_value(key, found, row).unwrap_or_else(|_| merge_damaged(key, found, row));
+        if let Some(bytes) = merged {
+            self.rotten.insert(key.to_vec(), bytes);
+        }
+        let sound = self.rows.get(key).map(|sound| merge_value(key, sound, row));
+        sound
+            .transpose()
+            .map(Option::flatten)
+            .map_err(|reason| StoreError::Corrupt {
+                key: key.to_vec(),
+                extent: Extent::Row,
+                reason,
+            })
     }
 
     fn refuse_write(&mut self) -> Result<(), StoreError> {
@@ -132,6 +168,7 @@ impl SimStore {
     pub fn new() -> Self {
         Self(Mutex::new(State {
             rows: Rows::new(),
+            rotten: Rows::new(),
             before: Vec::new(),
             rosters_whole: false,
             shared: false,
@@ -182,7 +219,33 @@ impl SimStore {
         state.before.clear();
     }
 
-    /// Every fact it holds, merged by key.
+    /// A bit of some row flips, for good.
+    pub fn rot(&self, random: &mut Random) {
+        let mut state = self.state();
+        let keys: Vec<&Vec<u8>> = state.rows.keys().filter(|key| !is_meta(key)).collect();
+        let Some(key) = random.pick(&keys).map(|key| (*key).clone()) else {
+            return;
+        };
+        if state.rotten.len() >= ROTTEN_ROWS_MAX || state.rotten.contains_key(&key) {
+            return;
+        }
+        let mut bytes = state.rows.get(&key).cloned().unwrap_or_default();
+        let bit = random.place(bytes.len() * 8);
+        if let Some(byte) = bytes.get_mut(bit / 8) {
+            *byte ^= 1 << (bit % 8);
+        }
+        state.totals.rotten_rows += 1;
+        state.rotten.insert(key, bytes);
+    }
+
+    /// Whose rows have rotted.
+    pub fn rotten_owners(&self) -> Vec<Partition> {
+        let state = self.state();
+        let owners = state.rotten.keys().filter_map(|key| owner_of(key).ok());
+        owners.collect()
+    }
+
+    /// Every fact it should hold, merged by key.
     ///
     /// # Errors
     /// A row that can not be read back as it was written.
@@ -209,6 +272,23 @@ impl Default for SimStore {
     }
 }
 
+/// Rows that rot in one world at most: with many of them hardly anybody is left whom they must not
+/// touch.
+const ROTTEN_ROWS_MAX: usize = 2;
+
+fn owner_of(key: &[u8]) -> Result<Partition, DecodeError> {
+    let (app, channel) = match parse(key)? {
+        Key::Fact(parts) if parts.is_of_user() => {
+            let user = UserKey::new(&App::new(parts.app)?, parts.owner)?;
+            return Ok(Partition::User(user));
+        }
+        Key::Fact(parts) => (parts.app, parts.owner),
+        Key::Roster { app, channel, .. } => (app, channel),
+    };
+    let channel = ChannelKey::new(&App::new(app)?, channel)?;
+    Ok(Partition::Channel(channel))
+}
+
 fn is_meta(key: &[u8]) -> bool {
     key.first() == Some(&META)
 }
@@ -220,7 +300,7 @@ fn meta_key(name: &str) -> Vec<u8> {
 }
 
 fn row_of(key: &[u8], bytes: &[u8]) -> Result<Row, StoreError> {
-    // What it gives back is what it was given, so this is a fault of the codec.
+    // What it gives back is what it was given, or has rotted.
     decode_row(key, bytes).map_err(|reason| StoreError::Corrupt {
         key: key.to_vec(),
         extent: Extent::Row,
@@ -239,6 +319,14 @@ impl Store for SimStore {
         };
         let mut applied = Applied::default();
         for Entry { key, row } in group.iter().take(kept) {
+            if let Some(found) = state.rotten.get(*key) {
+                applied.corrupt += u64::from(rest_of_damaged(key, found).is_none());
+                let sound = state.merge_rotten(key, row)?;
+                if let Some(bytes) = sound {
+                    state.put(key, Some(bytes));
+                }
+                continue;
+            }
             let merged = match state.rows.get(*key) {
                 Some(stored) => {
                     merge_value(key, stored, row).map_err(|reason| StoreError::Corrupt {
@@ -266,6 +354,7 @@ impl Store for SimStore {
         state.refuse_write()?;
         for key in keys {
             state.put(key, None);
+            state.rotten.remove(key);
         }
         Ok(())
     }
@@ -288,6 +377,7 @@ impl Store for SimStore {
         let mut state = self.state();
         state.refuse_read()?;
         let bytes = state.rows.get(key);
+        let bytes = bytes.map(|bytes| state.bytes(key, bytes));
         bytes.map(|bytes| row_of(key, bytes)).transpose()
     }
 
@@ -299,7 +389,7 @@ impl Store for SimStore {
         let rows = state.rows.range(from.to_vec()..end);
         rows.filter(|(key, _)| !is_meta(key))
             .take(limit)
-            .map(|(key, bytes)| Ok((key.clone(), row_of(key, bytes)?)))
+            .map(|(key, bytes)| Ok((key.clone(), row_of(key, state.bytes(key, bytes))?)))
             .collect()
     }
 

@@ -15,6 +15,11 @@ pub struct Totals {
     pub replies_checked: u64,
     pub counts_at_rest: u64,
     pub loads_checked: u64,
+    pub replies_explained: u64,
+    pub cursors_checked: u64,
+    pub events: u64,
+    pub events_compared: u64,
+    pub refused_for_rot: u64,
     pub power_cuts: u64,
     pub kills: u64,
     pub stops: u64,
@@ -50,6 +55,7 @@ impl AddAssign for StoreTotals {
         self.failed_syncs += other.failed_syncs;
         self.failed_reads += other.failed_reads;
         self.lost_rows += other.lost_rows;
+        self.rotten_rows += other.rotten_rows;
     }
 }
 
@@ -61,6 +67,11 @@ impl AddAssign for Totals {
         self.replies_checked += other.replies_checked;
         self.counts_at_rest += other.counts_at_rest;
         self.loads_checked += other.loads_checked;
+        self.replies_explained += other.replies_explained;
+        self.cursors_checked += other.cursors_checked;
+        self.events += other.events;
+        self.refused_for_rot += other.refused_for_rot;
+        self.events_compared += other.events_compared;
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
         self.stops += other.stops;
@@ -88,8 +99,15 @@ impl fmt::Display for Totals {
         )?;
         writeln!(
             f,
-            "    checked: {} replies, {} counts at rest, {} loads",
-            self.replies_checked, self.counts_at_rest, self.loads_checked
+            "    checked: {} replies, {} that overlap, {} counts at rest, {} loads, {} cursors told, {} events, \
+             {} devices at rest",
+            self.replies_checked,
+            self.replies_explained,
+            self.counts_at_rest,
+            self.loads_checked,
+            self.cursors_checked,
+            self.events,
+            self.events_compared
         )?;
         writeln!(
             f,
@@ -119,12 +137,15 @@ impl fmt::Display for Totals {
         let store = &self.store;
         write!(
             f,
-            "    store: {} writes failed, {} syncs failed, {} reads failed, {} rows lost; \
+            "    store: {} writes failed, {} syncs failed, {} reads failed, {} rows lost, {} rotten \
+             ({} requests refused for it); \
              net: {} packets lost, {} twice",
             store.failed_writes,
             store.failed_syncs,
             store.failed_reads,
             store.lost_rows,
+            store.rotten_rows,
+            self.refused_for_rot,
             self.packets_lost,
             self.packets_twice
         )

@@ -10,6 +10,7 @@ use super::journal::Marker;
 use super::line::Line;
 use super::mailbox::{Envelope, Taken};
 use super::pressure::Pressure;
+use super::pushes::HeldPushes;
 use super::shared::{Shared, index};
 use super::ticket::{Place, Table, Waiter};
 use kidoku_core::clock::Millis;
@@ -71,7 +72,7 @@ struct State {
     /// For each core, what goes to it.
     outboxes: Vec<Vec<Envelope>>,
     replies: Vec<Answer>,
-    pushes: Vec<(Ticket, Arc<Event>)>,
+    pushes: Vec<Push>,
     loads: Vec<Load>,
 }
 
@@ -80,6 +81,14 @@ struct Answer {
     ticket: Ticket,
     result: Result<Reply, Error>,
     /// `None` = of this core's shard, in this turn.
+    stamp: Option<u64>,
+}
+
+/// An event for somebody on this core.
+struct Push {
+    ticket: Ticket,
+    event: Arc<Event>,
+    /// As of an [`Answer`].
     stamp: Option<u64>,
 }
 
@@ -98,6 +107,7 @@ pub(crate) struct Core {
     dirty: RefCell<Vec<Place>>,
     held: RefCell<Vec<Place>>,
     held_calls: RefCell<HeldCalls>,
+    held_pushes: RefCell<HeldPushes>,
     flush_wanted: Cell<bool>,
     flusher: RefCell<Option<Waker>>,
     ticker: RefCell<Option<Waker>>,
@@ -137,6 +147,7 @@ impl Core {
             dirty: RefCell::default(),
             held: RefCell::default(),
             held_calls: RefCell::default(),
+            held_pushes: RefCell::default(),
             flush_wanted: Cell::new(false),
             flusher: RefCell::new(None),
             ticker: RefCell::new(None),
@@ -229,7 +240,12 @@ impl Core {
                 return;
             }
             Envelope::Push { ticket, event } => {
-                self.state.borrow_mut().pushes.push((ticket, event));
+                let stamp = Some(stamp);
+                self.state.borrow_mut().pushes.push(Push {
+                    ticket,
+                    event,
+                    stamp,
+                });
                 return;
             }
             Envelope::Job(job) => return job(self),
@@ -306,8 +322,14 @@ impl Core {
             let replies = std::mem::take(&mut state.replies);
             (replies, std::mem::take(&mut state.pushes), seen)
         };
-        for (ticket, event) in pushes.drain(..) {
-            self.deliver(ticket, |asker, _| asker.push(&event));
+        let view = self.shared.gate.view();
+        for push in pushes.drain(..) {
+            let stamp = push.stamp.unwrap_or(seen);
+            let mut held = self.held_pushes.borrow_mut();
+            if let Some(event) = held.take_in(push.ticket, push.event, stamp, view) {
+                drop(held);
+                self.deliver(push.ticket, |asker, _| asker.push(&event));
+            }
         }
         for Answer {
             ticket,
@@ -327,7 +349,7 @@ impl Core {
     }
 
     /// Keeps the emptied buffers for the next turn.
-    fn give_back(&self, replies: Vec<Answer>, pushes: Vec<(Ticket, Arc<Event>)>) {
+    fn give_back(&self, replies: Vec<Answer>, pushes: Vec<Push>) {
         let mut state = self.state.borrow_mut();
         if replies.capacity() <= KEPT_ENTRIES_MAX && state.replies.capacity() == 0 {
             state.replies = replies;
@@ -378,6 +400,13 @@ impl Core {
 
     fn release_dirty(&self) {
         let view = self.shared.gate.view();
+        self.show_dirty(view);
+        self.held_calls.borrow_mut().release(view);
+        self.wait_for_disk(view);
+    }
+
+    /// Has those who got something look at what they may show of it.
+    fn show_dirty(&self, view: View) {
         let mut dirty = self.dirty.take();
         for place in dirty.drain(..) {
             let askers = self.askers.borrow();
@@ -390,8 +419,6 @@ impl Core {
             }
         }
         *self.dirty.borrow_mut() = dirty;
-        self.held_calls.borrow_mut().release(view);
-        self.wait_for_disk(view);
     }
 
     /// Lets go what the gate lets go by now.
@@ -402,6 +429,11 @@ impl Core {
     }
 
     fn release_all_held(&self, view: View) {
+        let released = self.held_pushes.borrow_mut().release(view);
+        for (ticket, event) in released {
+            self.deliver(ticket, |asker, _| asker.push(&event));
+        }
+        self.show_dirty(view);
         let mut held = self.held.take();
         held.retain(|place| {
             let askers = self.askers.borrow();
@@ -419,7 +451,7 @@ impl Core {
     /// Has the log wake this core while something is held. The lsn may rise between the look at it
     /// and the request to be woken, hence the second look.
     fn wait_for_disk(&self, mut view: View) {
-        while !self.held.borrow().is_empty() || !self.held_calls.borrow().is_empty() {
+        while self.holds_anything() {
             self.shared.gate.wait(index(self.id));
             let now = self.shared.gate.view();
             if now == view {
@@ -428,6 +460,12 @@ impl Core {
             view = now;
             self.release_all_held(view);
         }
+    }
+
+    fn holds_anything(&self) -> bool {
+        !self.held.borrow().is_empty()
+            || !self.held_calls.borrow().is_empty()
+            || !self.held_pushes.borrow().is_empty()
     }
 
     /// Takes what the mailbox holds; see [`Mailbox::poll_take`](super::mailbox::Mailbox::poll_take).
@@ -480,7 +518,11 @@ impl State {
         }
         for (ticket, event) in self.effects.pushes.drain(..) {
             if ticket.core == core.id {
-                self.pushes.push((ticket, event));
+                self.pushes.push(Push {
+                    ticket,
+                    event,
+                    stamp: None,
+                });
             } else if let Some(outbox) = self.outboxes.get_mut(index(ticket.core)) {
                 outbox.push(Envelope::Push { ticket, event });
             }

@@ -39,9 +39,6 @@ const PROGRESS_RECORDS: u64 = 65_536;
 /// Bytes that may wait for the disk before clients are refused.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Longer than any key of the store, and above all of them.
-const KEY_END: [u8; 1] = [0xff];
-
 /// Why log or store can not be opened or closed.
 #[derive(Debug)]
 pub enum StorageError {
@@ -127,12 +124,7 @@ impl Storage {
             EmbeddedOptions::default(),
         )?);
         let rot = store.rot();
-        let store_is_empty = match store.range(&[], &KEY_END, 1) {
-            Ok(rows) => rows.is_empty(),
-            // Something was there, which its owner is told.
-            Err(StoreError::Corrupt { .. }) => false,
-            Err(error) => return Err(error.into()),
-        };
+        let store_is_empty = store.is_empty()?;
         let embedded = Arc::clone(&store);
         let cutter = Arc::new(OnceLock::new());
         let checkpoint = Arc::new(start_checkpoint(config, store, Arc::clone(&cutter))?);

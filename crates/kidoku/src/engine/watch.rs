@@ -77,11 +77,14 @@ enum Pending {
 
 impl Pending {
     fn and(self, next: Arc<Event>) -> Self {
-        let (mut all, mut channels) = match self {
+        // It holds everything, and what it does not name is gone.
+        if next.all {
+            return Self::One(next);
+        }
+        let (all, mut channels) = match self {
             Self::One(event) => (event.all, event.channels.iter().cloned().collect()),
             Self::Merged { all, channels, .. } => (all, channels),
         };
-        all |= next.all;
         channels.extend(next.channels.iter().cloned());
         Self::Merged {
             last: next,
