@@ -150,17 +150,7 @@ fn text(number: u64) -> String {
     number.to_string()
 }
 
-/// Gates that run by name and in long runs only. A minute of fuzzing still finds logs damaged in
-/// several places at once that cost a good record between two damages; until that is decided, it
-/// would stop commits by chance. What it has found so far is replayed by the plain tests.
-pub(crate) const ON_DEMAND: &[&str] = &["fuzz"];
-
 impl Gate {
-    /// True when it runs on every commit.
-    pub(crate) fn is_for_commits(&self) -> bool {
-        !ON_DEMAND.contains(&self.name)
-    }
-
     /// Runs it in the form continuous integration uses.
     ///
     /// # Errors

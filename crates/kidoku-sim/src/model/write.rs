@@ -295,7 +295,8 @@ impl Model {
         if on {
             self.join(thread, std::slice::from_ref(user), JoinAt::Tail)
         } else {
-            u64::from(self.leave_one(thread, user))
+            // Following is membership, and leaving a channel leaves its threads.
+            self.leave(thread, std::slice::from_ref(user))
         }
     }
 
