@@ -89,6 +89,8 @@ struct Scanner<'a> {
     searched: Option<Searched>,
     /// A frame is never empty, so that a header right behind another is in a wrong place.
     follows_header: bool,
+    /// The first lsn behind the latest frame: of it and what follows no clock is known.
+    clock_until: Lsn,
     scanned: Scanned,
 }
 
@@ -116,6 +118,7 @@ pub(crate) fn scan_segment(
         bad,
         searched: None,
         follows_header: false,
+        clock_until: first,
         scanned: Scanned {
             records: 0,
             next: first,
@@ -396,10 +399,12 @@ impl<'a> Scanner<'a> {
                 self.scanned.last_frame = found.offset;
                 self.expected = header.first;
                 self.scanned.clock = header.clock;
+                self.clock_until = header.first.plus(u64::from(header.count));
             }
             Part::Record { lsn, record } => {
                 if self.limit.is_none_or(|limit| *lsn < limit) {
-                    let clock = self.frame.map_or(0, |_| self.scanned.clock);
+                    let is_known = *lsn < self.clock_until;
+                    let clock = if is_known { self.scanned.clock } else { 0 };
                     on_record(*lsn, clock, record.payload);
                     self.scanned.records += 1;
                 }
