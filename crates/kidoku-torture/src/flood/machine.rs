@@ -62,10 +62,25 @@ fn ticks(line: &str, skip: usize, take: usize) -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
+/// Where the weight of everything in this terminal's session stands.
+const WEIGHT: &str = "/proc/self/autogroup";
+
+/// A greater share of the machine, until it goes.
+#[derive(Debug)]
+pub(super) struct Forward(());
+
 /// Asks for more of the machine than what else runs on it, so that a build beside it is not taken
 /// for a slow server. Not everybody may; then the measurement needs a quiet machine.
-pub(super) fn step_forward() {
-    drop(std::fs::write("/proc/self/autogroup", "-15"));
+pub(super) fn step_forward() -> Forward {
+    drop(std::fs::write(WEIGHT, "-15"));
+    Forward(())
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        // Whatever else the session does afterwards has its usual share.
+        drop(std::fs::write(WEIGHT, "0"));
+    }
 }
 
 /// Lowers the number of files that a process may have open.

@@ -23,16 +23,12 @@ use crate::options::Options;
 ///
 /// # Errors
 /// The first promise that was not kept.
-#[expect(
-    clippy::print_stdout,
-    reason = "a developer command talks to the terminal"
-)]
 pub fn run(options: &mut Options) -> Result<String, String> {
     let seconds: f64 = options.take("seconds", 3.0)?;
     let rounds: usize = options.take("rounds", 3)?;
     let connections: usize = options.take("connections", 5_000)?;
     let part: String = options.take("part", "all".to_owned())?;
-    machine::step_forward();
+    let _forward = machine::step_forward();
     machine::pin(std::process::id(), machine::LOAD_CORE)?;
     let wanted = |name: &str| part == "all" || part == name;
     // They take a minute and ask for next to nothing, so they go on beside what does not compare
@@ -46,20 +42,27 @@ pub fn run(options: &mut Options) -> Result<String, String> {
     let beside = run_beside(&wanted, seconds, connections);
     // Also when something has failed: its servers have to go.
     let times = times.map(std::thread::JoinHandle::join);
-    let mut lines = beside?;
+    let mut held = print(&beside?);
     if let Some(times) = times {
-        lines.push(times.map_err(|_| "the time limits panicked")??);
+        held += print(&[times.map_err(|_| "the time limits panicked")??]);
     }
     if wanted("overload") {
-        lines.extend(overload::run(seconds, rounds)?);
+        held += print(&overload::run(seconds, rounds)?);
     }
     if wanted("slow") {
-        lines.extend(overload::run_slow(seconds, rounds)?);
+        held += print(&overload::run_slow(seconds, rounds)?);
     }
-    for line in &lines {
-        println!("    {line}");
-    }
-    Ok(format!("{} measurements held", lines.len()))
+    Ok(format!("{held} measurements held"))
+}
+
+/// Prints them at once, so that they are seen also when a later part fails. Answers how many there are.
+#[expect(
+    clippy::print_stdout,
+    reason = "a developer command talks to the terminal"
+)]
+fn print(lines: &[String]) -> usize {
+    lines.iter().for_each(|line| println!("    {line}"));
+    lines.len()
 }
 
 fn run_beside(
