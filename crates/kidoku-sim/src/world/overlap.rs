@@ -165,8 +165,9 @@ impl Moments<'_> {
                     parts.insert((state.unread, state.mentions));
                 }
             }
-            let mut known = self.with(user, &place.known);
-            if known.any(|model| model.parent_of(&place.channel) != Some(parent.name())) {
+            // What the user's shard knows of it may be older than the user's moment.
+            let mut known = place.known.iter();
+            if known.any(|side| side.model.parent_of(&place.channel) != Some(parent.name())) {
                 parts.insert((0, 0));
             }
             let with_part = |sum: &(u64, u64)| {
