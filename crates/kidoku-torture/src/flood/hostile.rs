@@ -16,11 +16,11 @@ use std::time::Duration;
 /// What the good client's p99 may rise by whatever it was before. A thread that becomes ready beside a
 /// busy one waits for the end of a slice of the scheduler, which is some milliseconds; on an idle
 /// server the p99 is less than that, so doubling alone would measure the scheduler.
-const FLOOR: Duration = Duration::from_millis(15);
+const FLOOR: Duration = Duration::from_millis(25);
 
 /// How often a comparison is made again before it counts as failed: whatever else runs on the
 /// machine may fall into one of the two times and not into the other.
-const TRIES: usize = 4;
+const TRIES: usize = 6;
 
 /// Memory that a connection may take before it has given a key.
 const CONNECTION_BYTES_MAX: u64 = 32 << 10;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Requests that a core has under way at a time, as `docs/operating/overload.md` says.
 const UNDERWAY_MAX: u32 = 16_384;
 /// Connections of the flood,
-const CONNECTIONS: u32 = 170;
+const CONNECTIONS: u32 = 200;
 /// and requests at a time on each, which is as many as one may have.
 const EACH: u32 = 100;
 
