@@ -11,6 +11,7 @@
 //!
 //! Dropping a [`Checkpoint`] stops without writing, like a crash: the log still has everything.
 
+mod gather;
 mod loading;
 mod merge;
 mod replay;
@@ -19,6 +20,7 @@ mod threads;
 
 use crate::flush::stored_clock;
 use crate::{Layers, ScanPage, Store, StoreError};
+pub use gather::Gathered;
 use kidoku_core::clock::Clock;
 use kidoku_core::effect::{Load, LoadFailed, Loaded};
 use kidoku_core::fact::Partition;

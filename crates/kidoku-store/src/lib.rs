@@ -25,7 +25,9 @@ mod scan;
 mod tests;
 pub mod value;
 
-pub use checkpoint::{Batch, Checkpoint, CheckpointOptions, CheckpointStatus, FlushStep, Steps};
+pub use checkpoint::{
+    Batch, Checkpoint, CheckpointOptions, CheckpointStatus, FlushStep, Gathered, Steps,
+};
 pub use embedded::{Embedded, EmbeddedOptions, Keep, Repair};
 pub use error::{Extent, StoreError};
 pub use flush::{Flushed, flush};

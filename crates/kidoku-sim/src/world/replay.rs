@@ -2,11 +2,9 @@
 
 use super::disk::SimDisk;
 use super::process::{Home, Setup};
-use kidoku_core::clock::Clock;
 use kidoku_core::fact::{Fact, codec};
-use kidoku_log::{Log, LogOptions, Lsn, Recovery};
-use kidoku_store::{Batch, Steps};
-use std::sync::Arc;
+use kidoku_log::{Log, LogOptions, Recovery};
+use kidoku_store::{Gathered, Steps};
 
 /// What opening the log gave.
 pub(super) struct Replayed {
@@ -37,14 +35,14 @@ pub(super) fn replay(
     let mut gathered = Gathered::default();
     let (mut batches, mut unreadable, mut clock_replayed) = (0, 0_u64, 0);
     let opened = Log::open(home.disk.clone(), options, |lsn, clock, record| {
-        if !gathered.takes(lsn) {
-            batches += usize::from(gathered.hand_over(steps));
+        if !gathered.goes_on_with(lsn.0) {
+            batches += usize::from(hand_over(&mut gathered, steps));
         }
         let fact = codec::decode(record);
         let clock_in = || fact.as_ref().map_or(0, |fact| fact.clock_max().0);
         let clock = if clock == 0 { clock_in() } else { clock };
         clock_replayed = clock_replayed.max(clock);
-        gathered.add(lsn, clock, record);
+        gathered.add(lsn.0, clock, record);
         match fact {
             Ok(fact) => base.push(fact),
             Err(_) => unreadable += 1,
@@ -56,7 +54,7 @@ pub(super) fn replay(
             "fault: {unreadable} recovered records do not decode"
         ));
     }
-    batches += usize::from(gathered.hand_over(steps));
+    batches += usize::from(hand_over(&mut gathered, steps));
     Ok(Replayed {
         log,
         recovery,
@@ -66,47 +64,8 @@ pub(super) fn replay(
     })
 }
 
-/// Recovered records on their way to the checkpoint.
-#[derive(Default)]
-struct Gathered {
-    first: Lsn,
-    last: Lsn,
-    clock: u64,
-    bytes: Vec<u8>,
-    count: u64,
-}
-
-impl Gathered {
-    fn takes(&self, lsn: Lsn) -> bool {
-        self.count == 0 || self.last.next() == lsn
-    }
-
-    fn add(&mut self, lsn: Lsn, clock: u64, record: &[u8]) {
-        if self.count == 0 {
-            self.first = lsn;
-        }
-        self.last = lsn;
-        self.clock = self.clock.max(clock);
-        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(record);
-        self.count += 1;
-    }
-
-    /// True when there was anything.
-    fn hand_over(&mut self, steps: &Steps) -> bool {
-        if self.count == 0 {
-            return false;
-        }
-        steps.replayed(Batch {
-            first_lsn: self.first.0,
-            last_lsn: self.last.0,
-            clock: Clock(self.clock),
-            bytes: Arc::from(self.bytes.as_slice()),
-            count: self.count,
-        });
-        self.bytes.clear();
-        self.count = 0;
-        true
-    }
+/// Hands recovered records over to the checkpoint. True when there was anything.
+fn hand_over(gathered: &mut Gathered, steps: &Steps) -> bool {
+    let batch = gathered.take();
+    batch.map(|batch| steps.replayed(batch)).is_some()
 }

@@ -14,7 +14,7 @@ use kidoku_log::{
     QueueOptions, Recovery, Sink, Writer,
 };
 use kidoku_store::{
-    Batch, Checkpoint, CheckpointOptions, Embedded, EmbeddedOptions, Store, StoreError,
+    Batch, Checkpoint, CheckpointOptions, Embedded, EmbeddedOptions, Gathered, Store, StoreError,
 };
 use std::fmt;
 use std::io;
@@ -298,13 +298,14 @@ impl Replayer<'_> {
             if lsn <= settled {
                 return;
             }
-            if !gathered.takes(lsn) && result.is_ok() {
-                result = gathered.hand_over(self.checkpoint);
+            let is_full = gathered.len() >= RECOVERY_BATCH_BYTES;
+            if (is_full || !gathered.goes_on_with(lsn.0)) && result.is_ok() {
+                result = hand_over(&mut gathered, self.checkpoint);
             }
-            gathered.add(lsn, clock, record);
+            gathered.add(lsn.0, clock, record);
         })?;
         result?;
-        gathered.hand_over(self.checkpoint)?;
+        hand_over(&mut gathered, self.checkpoint)?;
         (self.progress)(records);
         Ok((log, recovery))
     }
@@ -325,50 +326,11 @@ fn bytes_of(dir: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Recovered records on their way to the checkpoint.
-#[derive(Default)]
-struct Gathered {
-    first: Lsn,
-    last: Lsn,
-    clock: u64,
-    bytes: Vec<u8>,
-    count: u64,
-}
-
-impl Gathered {
-    /// True when the record with this lsn belongs into the same batch.
-    fn takes(&self, lsn: Lsn) -> bool {
-        self.count == 0 || (self.last.next() == lsn && self.bytes.len() < RECOVERY_BATCH_BYTES)
-    }
-
-    fn add(&mut self, lsn: Lsn, clock: u64, record: &[u8]) {
-        if self.count == 0 {
-            self.first = lsn;
-        }
-        self.last = lsn;
-        self.clock = self.clock.max(clock);
-        // The log bounds a record's length far below 4 GiB.
-        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(record);
-        self.count += 1;
-    }
-
-    fn hand_over(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        if self.count == 0 {
-            return Ok(());
-        }
-        let batch = Batch {
-            first_lsn: self.first.0,
-            last_lsn: self.last.0,
-            clock: Clock(self.clock),
-            bytes: Arc::from(self.bytes.as_slice()),
-            count: self.count,
-        };
-        self.bytes.clear();
-        self.count = 0;
-        checkpoint.replayed(batch)
-    }
+/// Hands recovered records over to the checkpoint.
+fn hand_over(gathered: &mut Gathered, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    gathered
+        .take()
+        .map_or(Ok(()), |batch| checkpoint.replayed(batch))
 }
 
 /// The log's thread's way back: to the cores that wait, and on to the checkpoint.
