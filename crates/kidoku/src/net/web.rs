@@ -78,11 +78,13 @@ pub(crate) async fn serve(listener: std::net::TcpListener, port: Port) -> std_io
     let listener = accept::listener(listener)?;
     let port = Rc::new(port);
     let mut draining = Box::pin(port.draining());
+    let mut pace = accept::Pace::default();
     loop {
         let (stream, _) = tokio::select! {
             accepted = accept::accept(&listener) => accepted,
             () = &mut draining => return Ok(()),
         };
+        pace.keep().await;
         if is_one_too_many(&stream) {
             port.connections.note_refused();
             continue;

@@ -50,6 +50,7 @@ impl Call {
 
 impl Turn {
     /// A turn without a call, until then.
+    #[cfg(test)]
     pub(crate) fn free(until: Instant) -> Self {
         Self {
             until: Some(until),
