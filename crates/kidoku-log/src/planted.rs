@@ -38,6 +38,7 @@ impl Bug {
         Self::DirectoryNotSynced,
         Self::CutTooEarly,
         Self::ShownNotKept,
+        Self::PushedEarly,
     ];
 }
 

@@ -196,7 +196,7 @@ impl World {
         }
         for place in told::states(request, reply) {
             self.totals.cursors_checked += 1;
-            let checked = self.book.cursor(owner, floor, place, is_certain);
+            let checked = self.book.state(owner, floor, place, is_certain);
             checked.map_err(wrong)?;
         }
         Ok(())
@@ -238,19 +238,25 @@ impl World {
             return Ok(());
         };
         let found = Model::of_facts(&life.base);
-        let due = Model::of_facts(life.base.iter().chain(&left.promised));
+        let promised = || left.promised.iter().chain(&left.pushed);
+        let due = Model::of_facts(life.base.iter().chain(promised()));
         // Another owner's flush takes away what an erasure or a drop outdates before it writes the mark
         // of that, and may be broken off in between; its own log brings the mark. So between owners
         // this is compared at rest only, once anything was erased or dropped.
         let halfway = self.checks.mode == Mode::TwoOwners && self.checks.gone;
         if found != due && !halfway {
-            let lost = lost_facts(life, &left.promised, &found);
+            let lost = lost_facts(life, promised(), &found);
             self.totals.records_rotten += lost.len() as u64;
             self.checks.rotten = true;
             self.book.lost();
             if lost.len() as u64 > left.flips {
+                let whose = if lost.iter().all(|fact| left.promised.contains(fact)) {
+                    "acknowledged facts"
+                } else {
+                    "facts that a device was told of"
+                };
                 return Err(format!(
-                    "acknowledged facts are gone after a start ({} bits flipped): {lost:?}",
+                    "{whose} are gone after a start ({} bits flipped): {lost:?}",
                     left.flips
                 ));
             }
@@ -258,6 +264,9 @@ impl World {
             if recovery.damage_count == 0 && recovery.torn.is_none() {
                 return Err(format!("a record rotted away unnoticed: {lost:?}"));
             }
+        }
+        if !halfway {
+            self.book.kept(owner, self.now, &found)?;
         }
         // An owner may start on what another one has half written, and sees its clocks when it loads
         // that.
@@ -390,7 +399,11 @@ pub(super) fn is_failure(answer: &Answer) -> bool {
 }
 
 /// Those of the promised facts that are not there.
-fn lost_facts(life: &Process, promised: &[Fact], found: &Model) -> Vec<Fact> {
+fn lost_facts<'a>(
+    life: &Process,
+    promised: impl Iterator<Item = &'a Fact>,
+    found: &Model,
+) -> Vec<Fact> {
     let mut lost: Vec<Fact> = Vec::new();
     for fact in promised {
         let with = Model::of_facts(life.base.iter().chain([fact]));

@@ -159,6 +159,8 @@ impl World {
             .map(|life| life.release_events())
             .unwrap_or_default();
         for told in told {
+            let pushed = &mut self.promised[owner].pushed;
+            *pushed = (*pushed).max(told.promises.unwrap_or_default());
             let device = self.devices.iter().position(|device| {
                 let link = device.link.as_ref();
                 link.is_some_and(|link| link.watcher.id == told.device && device.owner == owner)
@@ -188,7 +190,7 @@ impl World {
             for (channel, state) in &event.channels {
                 let place = (&event.user, channel, state);
                 self.book
-                    .cursor(owner, &link.floor, place, told.is_certain)?;
+                    .state(owner, &link.floor, place, told.promises.is_some())?;
                 let known = link.channels.get(channel);
                 let before = known.map(|known| (known.era, known.cursor));
                 let is_back = before.is_some_and(|before| (state.era, state.cursor) < before);

@@ -84,8 +84,8 @@ pub(super) struct Told {
     pub(super) device: u64,
     /// What it says.
     pub(super) event: Arc<Event>,
-    /// What it says stays, whatever happens.
-    pub(super) is_certain: bool,
+    /// The lsn behind what it says; `None` when nothing is promised by it.
+    pub(super) promises: Option<u64>,
 }
 
 /// What a shard has answered, before the gate.
@@ -602,7 +602,8 @@ impl Process {
                     device: held.device,
                     event: Arc::clone(&held.event),
                     // As of answers.
-                    is_certain: view.judge(held.stamp, true) != Verdict::Refuse,
+                    promises: (view.judge(held.stamp, true) != Verdict::Refuse)
+                        .then_some(held.stamp),
                 });
                 false
             });

@@ -49,12 +49,21 @@ pub(super) enum Packet {
 /// What a process that has ended leaves to be checked at the next start.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    /// Facts that may not be gone.
+    /// Facts that may not be gone: those behind answers.
     pub(super) promised: Vec<Fact>,
+    /// The same of those behind events.
+    pub(super) pushed: Vec<Fact>,
     /// Bits flipped so far.
     pub(super) flips: u64,
     /// Everything the server did was acknowledged, so that nothing may be missing or new.
     pub(super) settled: bool,
+}
+
+/// The highest lsns behind what has left a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Promised {
+    pub(super) answered: u64,
+    pub(super) pushed: u64,
 }
 
 /// See the module.
@@ -69,8 +78,8 @@ pub struct World {
     pub(super) homes: Vec<Home>,
     pub(super) lives: Vec<Option<Process>>,
     pub(super) left: Vec<Left>,
-    /// For each process, the highest lsn behind an answer that has left it.
-    pub(super) promised: Vec<u64>,
+    /// Of each process.
+    pub(super) promised: Vec<Promised>,
     pub(super) calls: BTreeMap<u64, Call>,
     last_call: u64,
     pub(super) net: Vec<Packet>,
@@ -136,7 +145,7 @@ impl World {
             homes: (0..owners).map(home).collect(),
             lives: (0..owners).map(|_| None).collect(),
             left: (0..owners).map(|_| Left::default()).collect(),
-            promised: vec![0; owners],
+            promised: vec![Promised::default(); owners],
             calls: BTreeMap::new(),
             last_call: 0,
             net: Vec::new(),
@@ -393,7 +402,9 @@ impl World {
         };
         let home = self.homes[owner].clone();
         let left = &mut self.left[owner];
-        left.promised = life.facts_up_to(self.promised[owner]).cloned().collect();
+        let promised = self.promised[owner];
+        left.promised = life.facts_up_to(promised.answered).cloned().collect();
+        left.pushed = life.facts_up_to(promised.pushed).cloned().collect();
         left.settled =
             self.checks.is_sure() && life.is_quiet() && life.durable() >= life.appended();
         self.totals.evictions += life.evictions();

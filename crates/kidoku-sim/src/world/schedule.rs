@@ -1,7 +1,7 @@
 //! What happens next: everything that could is listed, and one of it is drawn.
 
 use super::process::Process;
-use super::run::{Packet, World};
+use super::run::{Packet, Promised, World};
 use kidoku_core::id::ShardId;
 
 /// Something that can happen.
@@ -177,7 +177,10 @@ impl World {
         match Process::start(&self.homes[owner], &setup) {
             Ok(life) => {
                 self.note(format_args!("started at lsn {}", life.first_lsn));
-                self.promised[owner] = life.first_lsn - 1;
+                self.promised[owner] = Promised {
+                    answered: life.first_lsn - 1,
+                    pushed: life.first_lsn - 1,
+                };
                 self.lives[owner] = Some(life);
                 self.book.begun(owner, self.now);
                 self.check_start(owner)
@@ -196,7 +199,7 @@ impl World {
         let released = self.life(owner).map(Process::release).unwrap_or_default();
         for released in released {
             if let Some(lsn) = released.promises {
-                let promised = &mut self.promised[owner];
+                let promised = &mut self.promised[owner].answered;
                 *promised = (*promised).max(lsn);
             }
             let (id, result) = (released.call, released.result);

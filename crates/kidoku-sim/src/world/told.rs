@@ -1,13 +1,16 @@
 //! What anybody was ever told of cursors and revisions, in replies and in events: neither goes back.
 //!
-//! What has left the gate for good holds for whoever asks from then on: across crashes, starts,
+//! What has left the gate for good holds for whoever asks from then on, and for every start, asked or
+//! not, as does the newest message that was told of a channel: across crashes, starts,
 //! evictions, and, once both have everything, at the other owner. An erasure or a drop takes the
 //! cursors of what it erases back to nothing; what was asked before that is over is not compared.
 
+use crate::model::Model;
+use crate::workload;
 use crate::workload::{CHANNELS, USERS};
 use kidoku_core::clock::{Clock, Millis};
 use kidoku_core::fact::Cursor;
-use kidoku_core::id::{ChannelKey, UserKey};
+use kidoku_core::id::{ChannelKey, MessageId, UserKey};
 use kidoku_core::reply::{ReadState, Reply};
 use kidoku_core::request::{Page, Request};
 
@@ -24,6 +27,8 @@ struct ToldRev {
 #[derive(Clone, Debug, Default)]
 struct Told {
     cursors: Each<Cursor>,
+    /// The newest message of each channel.
+    messages: [Option<MessageId>; CHANNELS],
     /// When each cursor was last taken back to nothing.
     resets: Each<u64>,
     revs: [ToldRev; USERS],
@@ -61,6 +66,13 @@ fn user_place(user: &UserKey) -> Option<usize> {
 
 fn channel_place(channel: &ChannelKey) -> Option<usize> {
     number(channel.name(), CHANNELS)
+}
+
+fn cursor_of(state: &ReadState) -> Cursor {
+    Cursor {
+        era: state.era,
+        position: state.cursor,
+    }
 }
 
 /// The read states in a reply, by user and channel.
@@ -164,6 +176,11 @@ impl Book {
     fn reset(&mut self, owner: usize, user: Option<usize>, channel: Option<usize>) {
         let now = self.tick();
         let told = &mut self.owners[owner];
+        if user.is_none() {
+            for at in (0..CHANNELS).filter(|at| channel.is_none_or(|channel| channel == *at)) {
+                told.messages[at] = None;
+            }
+        }
         for at_user in (0..USERS).filter(|at| user.is_none_or(|user| user == *at)) {
             for at in (0..CHANNELS).filter(|at| channel.is_none_or(|channel| channel == *at)) {
                 told.cursors[at_user][at] = Cursor::default();
@@ -229,11 +246,39 @@ impl Book {
             || open.any(|(_, at_user, at)| hits(*at_user, user) && hits(*at, channel))
     }
 
-    /// Somebody who asked when `floor` was taken is told of a cursor.
+    /// What was told is there after a start.
     ///
     /// # Errors
-    /// It has gone back.
-    pub(super) fn cursor(
+    /// It is not.
+    pub(super) fn kept(&self, owner: usize, now: Millis, found: &Model) -> Result<(), String> {
+        let told = &self.owners[owner];
+        for (at, channel) in workload::channels().iter().enumerate() {
+            if let Some(id) = told.messages[at]
+                && !found.ids(channel).contains(&id)
+            {
+                return Err(format!(
+                    "a start does not know {id:?} of {channel:?}, which somebody was told of"
+                ));
+            }
+            for (at_user, user) in workload::users().iter().enumerate() {
+                let state = found.read_state(now, user, channel);
+                let (before, cursor) = (told.cursors[at_user][at], cursor_of(&state));
+                if cursor < before {
+                    return Err(format!(
+                        "a start takes the cursor of {user:?} in {channel:?} back from {before:?}, \
+                         which somebody was told, to {cursor:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody who asked when `floor` was taken is told of a read state.
+    ///
+    /// # Errors
+    /// Its cursor has gone back.
+    pub(super) fn state(
         &mut self,
         owner: usize,
         floor: &Floor,
@@ -246,10 +291,7 @@ impl Book {
         let (Some(user_at), Some(at)) = (user_place(user), channel_place(channel)) else {
             return Ok(());
         };
-        let cursor = Cursor {
-            era: state.era,
-            position: state.cursor,
-        };
+        let cursor = cursor_of(state);
         let before = floor.cursors[user_at][at];
         if cursor < before {
             return Err(format!(
@@ -259,6 +301,8 @@ impl Book {
         if is_certain {
             let known = &mut self.owners[owner].cursors[user_at][at];
             *known = (*known).max(cursor);
+            let newest = &mut self.owners[owner].messages[at];
+            *newest = (*newest).max(state.last);
         }
         Ok(())
     }
