@@ -41,6 +41,10 @@ fn what_is_acknowledged_is_there_and_every_number_is_right_in_a_world_of_faults(
         totals.store.failed_writes,
         totals.store.failed_syncs,
         totals.store.lost_rows,
+        totals.store.rotten_rows,
+        totals.refused_for_rot,
+        totals.answers_beside_rot,
+        totals.answers_in_part,
         totals.packets_lost,
         totals.packets_twice,
     ];

@@ -51,7 +51,8 @@ impl Layers {
     }
 
     /// What a shard is told of a load that failed. Of a channel it may still be possible to say whether
-    /// it is a thread, which others need to know.
+    /// it is a thread, which others need to know; where that fails for a reason that passes, so does the
+    /// load.
     pub fn load_failed(&self, load: &Load, error: &StoreError) -> LoadFailed {
         let subject = match load {
             Load::User(user) | Load::Detail { user, .. } => Partition::User(user.clone()),
@@ -63,7 +64,11 @@ impl Layers {
             return LoadFailed::Unreadable;
         };
         if let Load::Channel(channel) = load {
-            damaged.parent = self.parent(channel).ok();
+            damaged.parent = match self.parent(channel) {
+                Ok(parent) => Some(parent),
+                Err(StoreError::Corrupt { .. }) => None,
+                Err(_) => return LoadFailed::Unreadable,
+            };
         }
         LoadFailed::Damaged(Box::new(damaged))
     }

@@ -43,6 +43,8 @@ impl Bug {
         Self::FailedFlushDropped,
         Self::FlushedUnlogged,
         Self::RosterStale,
+        Self::DamagedAsEmpty,
+        Self::DamageForgotten,
     ];
 }
 

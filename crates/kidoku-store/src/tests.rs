@@ -3,8 +3,9 @@
 use crate::key::{self, Key, fact_key, parse, put_roster_key};
 use crate::value::{RosterRow, RosterState, Row, decode_row, encode_row, merge_value, roster_of};
 use crate::{Entry, Memory, Overlay, Store, StoreError};
+use kidoku_core::effect::{Load, LoadFailed};
 use kidoku_core::fact::codec::DecodeError;
-use kidoku_core::fact::{Fact, Merge, Partition, strategy};
+use kidoku_core::fact::{Fact, FactKey, Merge, Partition, strategy};
 use kidoku_core::id::{App, ChannelKey, UserKey};
 use proptest::prelude::*;
 
@@ -204,4 +205,57 @@ fn a_damaged_row_is_an_error_to_read_and_stays_one_when_written() {
     assert!(store.get(group[0].key).is_err());
     let again = store.apply(&group).unwrap();
     assert_eq!((again.corrupt, again.written), (0, 0));
+}
+
+/// A store that can not be read at the moment.
+struct Unreadable;
+
+impl Store for Unreadable {
+    fn apply(&self, _: &[Entry<'_>]) -> Result<crate::Applied, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn remove(&self, _: &[Vec<u8>]) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn get(&self, _: &[u8]) -> Result<Option<Row>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn range(&self, _: &[u8], _: &[u8], _: usize) -> Result<Vec<crate::KeyRow>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn meta_get(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn meta_put(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[test]
+fn damage_of_which_it_can_not_be_told_for_now_whose_thread_it_hits_is_loaded_again() {
+    let channel = ChannelKey::new(&App::default_app(), "room").unwrap();
+    let key = key::fact_key(&FactKey {
+        app: "default",
+        owner: "room",
+        part: kidoku_core::fact::Part::Trim,
+    });
+    let found = StoreError::corrupt(&key, DecodeError::Hash);
+    let load = Load::Channel(channel);
+    let sound = crate::Layers::new(std::sync::Arc::new(Memory::new()));
+    let failed = sound.load_failed(&load, &found);
+    assert!(
+        matches!(&failed, LoadFailed::Damaged(damaged) if damaged.parent == Some(None)),
+        "{failed:?}"
+    );
+    let failing = crate::Layers::new(std::sync::Arc::new(Unreadable));
+    assert_eq!(failing.load_failed(&load, &found), LoadFailed::Unreadable);
 }

@@ -2,6 +2,7 @@
 //! the number of channels, and puts the answers together.
 
 mod explain;
+mod parents;
 mod under_way;
 
 use super::Shard;
@@ -572,7 +573,6 @@ impl Counting {
 
     fn since(&self, since: &Since, page: &Page<Name>) -> Reply {
         let mut changed: BTreeSet<&ChannelKey> = since.changed.iter().collect();
-        let mut parents = BTreeSet::new();
         for subject in &self.subjects {
             let answered = subject.answer.as_ref().map(|answer| answer.changed);
             let latest = answered.max(self.unmuted_at(subject)).unwrap_or_default();
@@ -580,21 +580,12 @@ impl Counting {
             let is_damaged = subject.damaged.is_some();
             if latest > since.rev || is_damaged || changed.contains(&subject.channel) {
                 changed.insert(&subject.channel);
-                parents.extend(
-                    subject
-                        .answer
-                        .as_ref()
-                        .and_then(|answer| answer.parent.as_ref()),
-                );
             }
         }
+        let parents = self.parents_of(&changed);
+        changed.extend(parents);
         let subjects = self.subjects.iter().map(|subject| &subject.channel);
-        let own_or_thread = subjects.filter(|channel| {
-            changed.contains(channel)
-                || parents
-                    .iter()
-                    .any(|parent| parent.as_str() == channel.name())
-        });
+        let own_or_thread = subjects.filter(|channel| changed.contains(channel));
         let mut channels: Vec<ChannelKey> = own_or_thread.cloned().collect();
         channels.sort_unstable();
         let next = cut_page(&mut channels, page, ChannelKey::name);
@@ -652,20 +643,12 @@ impl Counting {
         let mut channels: BTreeSet<&ChannelKey> = self.asked.iter().collect();
         let news = self.subjects.iter().filter(|subject| {
             let answer = subject.answer.as_ref();
-            answer.is_some_and(|answer| answer.changed > told)
+            // Of what can not be read it is not known whether it changed.
+            subject.damaged.is_some() || answer.is_some_and(|answer| answer.changed > told)
         });
         channels.extend(news.map(|subject| &subject.channel));
-        let parents: BTreeSet<&str> = channels
-            .iter()
-            .filter_map(|channel| self.subject(channel)?.answer.as_ref())
-            .filter_map(|answer| answer.parent.as_ref().map(Name::as_str))
-            .collect();
-        let members = self.subjects.iter().filter(|subject| subject.member);
-        channels.extend(
-            members
-                .map(|subject| &subject.channel)
-                .filter(|channel| parents.contains(channel.name())),
-        );
+        let parents = self.parents_of(&channels);
+        channels.extend(parents);
         channels
             .into_iter()
             .filter(|channel| !self.is_damaged(channel))

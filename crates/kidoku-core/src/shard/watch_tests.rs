@@ -4,6 +4,7 @@ use super::tests::{NOW, channel, config, user};
 use super::*;
 use crate::effect::{LoadFailed, Loaded};
 use crate::fact::{Membership, MuteLevel, StateRow};
+use crate::id::Name;
 use crate::reply::Event;
 use crate::request::JoinAt;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ fn watch(on: bool) -> Request {
     } else {
         Request::Unwatch { user, watcher }
     }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(crate::id::NameKind::Channel, text).unwrap()
 }
 
 /// Ada, who is in one channel that is not in memory, is watched.
@@ -138,4 +143,40 @@ fn a_revision_does_not_go_back_when_an_ended_mute_is_in_force_again() {
     let ended = rev_at(later);
     assert_eq!(ended, Clock::at(until));
     assert!(rev_at(NOW) >= ended);
+}
+
+#[test]
+fn who_comes_into_a_thread_that_can_not_be_read_is_told_so_of_the_channels_that_may_show_it() {
+    for parent in [Some(Some(name("room"))), None] {
+        let mut shard = watched();
+        tick(&mut shard);
+        let (load, data) = room();
+        assert!(
+            !only_event(&loaded(&mut shard, load, data)).channels[0]
+                .1
+                .threads_damaged
+        );
+        // An ack joins, and needs nothing of the channel.
+        let ack = Request::Ack {
+            user: user("ada"),
+            channel: channel("thread"),
+            id: MessageId::new(3).unwrap(),
+            era: None,
+            private: false,
+            count: false,
+        };
+        request(&mut shard, NOW, ack);
+        let load = Load::Channel(channel("thread"));
+        assert_eq!(tick(&mut shard).loads, std::slice::from_ref(&load));
+        let owner = crate::fact::Partition::Channel(channel("thread"));
+        let damaged = crate::damaged::Damaged {
+            parent,
+            ..crate::damaged::Damaged::some_rows(owner)
+        };
+        let failed = Err(LoadFailed::Damaged(Box::new(damaged)));
+        let event = only_event(&loaded(&mut shard, load, failed));
+        assert_eq!(event.damaged, [channel("thread")]);
+        assert_eq!(event.channels.len(), 1, "{event:?}");
+        assert!(event.channels[0].1.threads_damaged, "{event:?}");
+    }
 }

@@ -204,7 +204,7 @@ impl Model {
     }
 
     /// Names of the spaces that a channel is in now.
-    fn space_of(&self, channel: &ChannelKey) -> Option<&Name> {
+    pub(crate) fn space_of(&self, channel: &ChannelKey) -> Option<&Name> {
         self.channels.get(channel)?.space.as_ref()
     }
 
@@ -213,6 +213,28 @@ impl Model {
     pub fn mute_ends(&self, user: &UserKey, channel: &ChannelKey) -> Option<Millis> {
         let until = self.users.get(user)?.rows.get(channel)?.preference?.1;
         (until != Millis(0)).then_some(until)
+    }
+
+    /// True when a user is in a channel.
+    pub fn is_member(&self, user: &UserKey, channel: &ChannelKey) -> bool {
+        let user = self.users.get(user);
+        let row = user.and_then(|user| user.rows.get(channel));
+        row.is_some_and(user::Row::member)
+    }
+
+    /// True when anything is known of a user in a channel.
+    pub fn has_row(&self, user: &UserKey, channel: &ChannelKey) -> bool {
+        let user = self.users.get(user);
+        user.is_some_and(|user| user.rows.contains_key(channel))
+    }
+
+    /// The channels in which a user has written.
+    pub fn wrote_in(&self, user: &UserKey) -> Vec<ChannelKey> {
+        let rows = self.users.get(user).map(|user| &user.rows);
+        let rows = rows.into_iter().flatten();
+        rows.filter(|(_, row)| !row.own.is_empty())
+            .map(|(channel, _)| channel.clone())
+            .collect()
     }
 
     /// Every message id that a channel has heard of.

@@ -172,7 +172,7 @@ impl Model {
     }
 
     /// The channels a user is in, in the order of their names.
-    fn joined(&self, user: &UserKey) -> Vec<ChannelKey> {
+    pub(crate) fn joined(&self, user: &UserKey) -> Vec<ChannelKey> {
         let rows = self.users.get(user).map(|user| &user.rows);
         let mut joined: Vec<ChannelKey> = rows
             .into_iter()

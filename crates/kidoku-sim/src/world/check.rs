@@ -3,6 +3,7 @@
 use super::overlap::Span;
 use super::plan::Mode;
 use super::process::Process;
+use super::rot::Damage;
 use super::run::{Call, World};
 use super::told;
 use crate::backing::same_load;
@@ -35,7 +36,7 @@ struct Executing {
 pub(super) struct Checks {
     mode: Mode,
     /// With one request at a time: what each request has done, by the independent model.
-    model: Model,
+    pub(super) model: Model,
     executing: Option<Executing>,
     /// A request failed half-way: what it did is read from the facts as soon as all is quiet.
     unsure: bool,
@@ -80,6 +81,11 @@ impl Checks {
         self.mode == Mode::OneAtATime && self.executing.is_none() && !self.unsure
     }
 
+    /// A request failed half-way.
+    pub(super) fn is_not_sure(&mut self) {
+        self.unsure = true;
+    }
+
     /// A process has ended, and with it what it was doing.
     pub(super) fn ended(&mut self) {
         self.executing = None;
@@ -116,17 +122,10 @@ impl World {
         for answered in answers {
             let (id, came) = (answered.call, answered.result);
             self.note(format_args!("{id} answers {came:?}"));
-            if is_failure(&came) && self.plan.store.read == 0 {
-                let request = self.calls.get(&id).map(|call| &call.request);
-                if !request.is_none_or(|request| self.may_be_refused(request)) {
-                    return Err(format!(
-                        "{request:?} is refused, and nothing of what it is about is damaged"
-                    ));
-                }
-                self.totals.refused_for_rot += 1;
-            }
+            let damage = self.damage();
+            self.check_refusal(&damage, id, &came)?;
             match self.checks.mode {
-                Mode::OneAtATime => self.check_answer(id, &came)?,
+                Mode::OneAtATime => self.check_answer(&damage, id, &came)?,
                 Mode::Overlapping => {
                     let Some(call) = self.calls.get(&id) else {
                         continue;
@@ -137,7 +136,8 @@ impl World {
                         known,
                         answered: answered.emitted,
                     };
-                    self.check_overlapping(&request, span, &came)?;
+                    self.check_needed(&damage, &request, &came)?;
+                    self.check_overlapping(&damage, &request, span, &came)?;
                 }
                 Mode::TwoOwners => {}
             }
@@ -145,7 +145,7 @@ impl World {
         Ok(())
     }
 
-    fn check_answer(&mut self, id: u64, came: &Answer) -> Result<(), String> {
+    fn check_answer(&mut self, damage: &Damage, id: u64, came: &Answer) -> Result<(), String> {
         let Some(executing) = self.checks.executing.take() else {
             return Err(format!("an answer that nobody waits for: {came:?}"));
         };
@@ -155,7 +155,7 @@ impl World {
                 "the answer of another call to {request:?}: {came:?}"
             ));
         }
-        if is_failure(came) {
+        if is_failure(came) && damage.is_none() {
             self.checks.unsure = true;
             return Ok(());
         }
@@ -167,6 +167,9 @@ impl World {
         if let Some(clock) = new_clock(request, came, said)? {
             check_era_rises(model, self.now, request, clock)?;
             model.set_next_clock(clock);
+        }
+        if !damage.is_none() {
+            return self.check_beside(damage, request, came);
         }
         if let Some(due) = model.apply(self.now, request) {
             self.totals.replies_checked += 1;
@@ -209,20 +212,29 @@ impl World {
         load: &Load,
         data: Result<Loaded, LoadFailed>,
     ) -> Result<(), String> {
-        if !self.plan.loads_checked || self.plan.mode == Mode::TwoOwners {
+        let damage = self.damage();
+        let is_checked = self.plan.loads_checked || !damage.is_none();
+        if !is_checked || self.plan.mode == Mode::TwoOwners {
             return Ok(());
         }
         let Some(life) = self.lives.get(owner).and_then(Option::as_ref) else {
             return Ok(());
         };
+        let facts: Vec<Fact> = life.facts_up_to(life.merged()).cloned().collect();
+        let named = match &data {
+            Err(LoadFailed::Damaged(named)) => Some(&**named),
+            Err(LoadFailed::Unreadable) | Ok(_) => None,
+        };
+        if !damage.is_none() && !matches!(data, Err(LoadFailed::Unreadable)) {
+            self.check_load_beside(&damage, (load, &facts), named)?;
+        }
         match data {
             Ok(data) => {
-                let facts: Vec<Fact> = life.facts_up_to(life.merged()).cloned().collect();
                 self.totals.loads_checked += 1;
                 same_load(load, &data, &facts)
             }
             Err(LoadFailed::Unreadable) if self.plan.store.read > 0 => Ok(()),
-            Err(LoadFailed::Damaged(_)) if self.may_not_load(load) => Ok(()),
+            Err(LoadFailed::Damaged(_)) if !damage.is_none() => Ok(()),
             Err(LoadFailed::Unreadable | LoadFailed::Damaged(_)) => {
                 Err(format!("{load:?} failed without a fault of the store"))
             }
@@ -314,18 +326,20 @@ impl World {
             }
         }
         for owner in 0..self.lives.len() {
-            for question in questions(3) {
+            let damage = self.damage();
+            let more = if damage.is_none() {
+                Vec::new()
+            } else {
+                questions_beside()
+            };
+            for question in questions(3).into_iter().chain(more) {
                 let came = self.ask(owner, &question)?;
                 self.totals.counts_at_rest += 1;
                 self.check_devices(owner, &question, &came, &model)
                     .map_err(|text| format!("at rest: {text}"))?;
-                if is_failure(&came) && self.may_be_refused(&question) {
-                    continue;
-                }
-                if let Some(due) = model.apply(self.now, &question) {
-                    compare(&question, due, &came)
-                        .map_err(|text| format!("at rest, owner {owner}: {text}"))?;
-                }
+                let due = model.apply(self.now, &question);
+                self.check_at_rest(&damage, &model, (&question, due), &came)
+                    .map_err(|text| format!("at rest, owner {owner}: {text}"))?;
             }
         }
         self.calls.clear();
@@ -414,7 +428,7 @@ fn lost_facts<'a>(
     lost
 }
 
-fn compare(request: &Request, due: Answer, came: &Answer) -> Result<(), String> {
+pub(super) fn compare(request: &Request, due: Answer, came: &Answer) -> Result<(), String> {
     let due = align(due, came);
     if due == *came {
         return Ok(());
@@ -445,6 +459,30 @@ fn align(due: Answer, came: &Answer) -> Answer {
         _ => {}
     }
     Ok(due)
+}
+
+/// What is asked beyond that while something is damaged: each thing apart.
+fn questions_beside() -> Vec<Request> {
+    let mut questions = Vec::new();
+    for user in workload::users() {
+        questions.push(Request::State {
+            user: user.clone(),
+            since: None,
+            page: Page::default(),
+        });
+        for channel in workload::channels() {
+            questions.push(Request::Count {
+                user: user.clone(),
+                channels: vec![channel.clone()],
+            });
+            questions.push(Request::Explain {
+                user: user.clone(),
+                channel,
+                page: Page::default(),
+            });
+        }
+    }
+    questions
 }
 
 /// What is asked to compare everything; `seen` = messages per channel whose receipts are asked for.

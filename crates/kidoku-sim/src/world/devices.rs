@@ -37,6 +37,8 @@ struct Link {
     rev: Clock,
     channels: BTreeMap<ChannelKey, ReadState>,
     badge: Badge,
+    /// Channels that are left out, for damage.
+    damaged: Vec<ChannelKey>,
 }
 
 /// Rounds of ticks after which events count as never ending.
@@ -134,6 +136,7 @@ impl World {
             rev: Clock::NEVER,
             channels: BTreeMap::new(),
             badge: Badge::default(),
+            damaged: Vec::new(),
         });
         let user = device.user.clone();
         life.submit(home, watcher.id, Request::Watch { user, watcher });
@@ -178,6 +181,9 @@ impl World {
     fn take_event(&mut self, at: usize, owner: usize, told: &Told) -> Result<(), String> {
         let event = &told.event;
         self.totals.events += 1;
+        if self.plan.mode != Mode::TwoOwners {
+            self.check_event_beside(event)?;
+        }
         let Some(link) = &mut self.devices[at].link else {
             return Ok(());
         };
@@ -211,6 +217,7 @@ impl World {
         }
         link.whole = true;
         link.rev = event.rev;
+        link.damaged.clone_from(&event.damaged);
         // Without one, for damage, a device keeps the last.
         link.badge = event.badge.unwrap_or(link.badge);
         for (channel, state) in &event.channels {
@@ -254,10 +261,9 @@ impl World {
         Err("a device is not told everything, or there is no end to it".to_owned())
     }
 
-    /// Nothing can be counted for a user while a row of it, or of a channel of it, has rotted.
+    /// Nothing can be said of a user while a row of it is damaged.
     fn may_be_untold(&self, user: &UserKey) -> bool {
-        let user = user.clone();
-        self.may_be_refused(&Request::Badge { user, space: None })
+        self.damage().users.contains(user)
     }
 
     /// What a device knows is what whoever asks at rest is told.
@@ -272,9 +278,6 @@ impl World {
             let Some(link) = device.link.as_ref().filter(|_| device.owner == owner) else {
                 continue;
             };
-            if self.may_be_untold(&device.user) {
-                continue;
-            }
             match (question, came) {
                 (Request::Count { user, channels }, Ok(Reply::ReadStates(states)))
                     if *user == device.user =>
@@ -292,6 +295,32 @@ impl World {
                                  due  {due:?}\n  came {known:?}"
                             ));
                         }
+                    }
+                }
+                // Beside damage, where not all can be counted at once.
+                (
+                    Request::State { user, .. },
+                    Ok(Reply::State {
+                        channels, damaged, ..
+                    }),
+                ) if *user == device.user => {
+                    self.totals.events_compared += 1;
+                    let timeless = |channel: &ChannelKey, state: &ReadState| {
+                        let timed = model.mute_ends(user, channel).is_some();
+                        (channel.clone(), timeless(state, timed))
+                    };
+                    let due = channels
+                        .iter()
+                        .map(|(channel, state)| timeless(channel, state));
+                    let known = link.channels.iter();
+                    let known = known.map(|(channel, state)| timeless(channel, state));
+                    let (due, known): (Vec<_>, Vec<_>) = (due.collect(), known.collect());
+                    if due != known || *damaged != link.damaged {
+                        return Err(format!(
+                            "device {at} of {user:?} has other states beside damage\n  \
+                             due  {due:?}, without {damaged:?}\n  came {known:?}, without {:?}",
+                            link.damaged
+                        ));
                     }
                 }
                 (Request::Badge { user, space: None }, Ok(Reply::Badge(due)))

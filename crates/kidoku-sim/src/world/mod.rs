@@ -5,6 +5,7 @@
 //! and the gate's judgement. Only threads, sockets and the disk below the log are simulated. What is
 //! checked is in `check`; how it is meant is in `docs/internals/simulation.md`.
 
+mod beside;
 mod check;
 mod devices;
 pub mod disk;

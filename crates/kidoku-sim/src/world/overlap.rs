@@ -13,6 +13,7 @@
 
 use super::check::{Answer, is_failure};
 use super::process::Process;
+use super::rot::Damage;
 use super::run::World;
 use crate::model::Model;
 use crate::workload;
@@ -70,6 +71,7 @@ struct Moments<'a> {
     user: &'a UserKey,
     users: Vec<Side>,
     places: Vec<Place>,
+    damage: &'a Damage,
 }
 
 /// When a request came, when its reply was given, and when the oldest write began that was under
@@ -97,6 +99,7 @@ fn places(life: &Process, span: Span) -> Vec<Place> {
 fn plain(state: &ReadState, timed: bool) -> ReadState {
     let mut state = state.clone();
     (state.threads_unread, state.threads_mentions) = (0, 0);
+    state.threads_damaged = false;
     if timed {
         state.muted = MuteLevel::None;
     }
@@ -144,6 +147,9 @@ impl Moments<'_> {
         let Some(place) = self.place(channel) else {
             return false;
         };
+        if self.is_hidden(user, channel) {
+            return false;
+        }
         let timed = user.model.mute_ends(self.user, channel).is_some();
         let due = plain(came, timed);
         let is_due =
@@ -151,23 +157,43 @@ impl Moments<'_> {
         self.with(user, &place.sides).any(is_due) && self.explains_threads(user, channel, came)
     }
 
+    /// Nothing can be said of the user in the channel, for damage.
+    fn is_hidden(&self, user: &Side, channel: &ChannelKey) -> bool {
+        self.damage.channels.contains_key(channel) && user.model.is_member(self.user, channel)
+    }
+
+    /// Some of the threads can not be read. Settings of what is damaged stay as they are.
+    fn hides_threads(&self, user: &Side, channel: &ChannelKey) -> bool {
+        let is_member = |thread: &ChannelKey| user.model.is_member(self.user, thread);
+        self.damage.hides_threads(channel, is_member, |thread| {
+            let side = self.place(thread)?.sides.first()?;
+            side.model.parent_of(thread)
+        })
+    }
+
     /// The sums over threads: each thread at a moment of its own.
     fn explains_threads(&self, user: &Side, parent: &ChannelKey, came: &ReadState) -> bool {
         let mut sums = BTreeSet::from([(0, 0)]);
         if !came.member {
-            return (came.threads_unread, came.threads_mentions) == (0, 0);
+            return (came.threads_unread, came.threads_mentions) == (0, 0) && !came.threads_damaged;
+        }
+        if self.hides_threads(user, parent) != came.threads_damaged {
+            return false;
         }
         for place in self.places.iter().filter(|place| place.channel != *parent) {
             let mut parts = BTreeSet::new();
             for model in self.with(user, &place.sides) {
-                if model.parent_of(&place.channel) == Some(parent.name()) {
+                let is_thread = model.parent_of(&place.channel) == Some(parent.name());
+                if is_thread && !self.is_hidden(user, &place.channel) {
                     let state = model.read_state(self.now, self.user, &place.channel);
                     parts.insert((state.unread, state.mentions));
                 }
             }
             // What the user's shard knows of it may be older than the user's moment.
             let mut known = place.known.iter();
-            if known.any(|side| side.model.parent_of(&place.channel) != Some(parent.name())) {
+            if self.is_hidden(user, &place.channel)
+                || known.any(|side| side.model.parent_of(&place.channel) != Some(parent.name()))
+            {
                 parts.insert((0, 0));
             }
             let with_part = |sum: &(u64, u64)| {
@@ -192,7 +218,7 @@ impl Moments<'_> {
     fn explains_listing(
         &self,
         page: &Page<Name>,
-        came: &[(ChannelKey, ReadState)],
+        (came, damaged): (&[(ChannelKey, ReadState)], &[ChannelKey]),
         next: Option<&Name>,
     ) -> bool {
         self.any(|user| {
@@ -206,8 +232,13 @@ impl Moments<'_> {
                 return false;
             };
             let names = channels.iter().map(|(channel, _)| channel);
+            let (hidden, names): (Vec<_>, Vec<_>) =
+                names.partition(|channel| self.is_hidden(user, channel));
             let mut pairs = came.iter();
-            names.eq(came.iter().map(|(channel, _)| channel))
+            hidden.into_iter().eq(damaged)
+                && names
+                    .into_iter()
+                    .eq(came.iter().map(|(channel, _)| channel))
                 && due.as_ref() == next
                 && pairs.all(|(channel, state)| self.explains_state(user, channel, state))
         })
@@ -215,6 +246,10 @@ impl Moments<'_> {
 
     fn explains_badge(&self, space: Option<&Name>, came: &Badge) -> bool {
         self.any(|user| {
+            let mut joined = self.places.iter().map(|place| &place.channel);
+            if joined.any(|channel| self.is_hidden(user, channel)) {
+                return false;
+            }
             let mut timed = self.places.iter().map(|place| &place.channel);
             let timed = timed.any(|channel| user.model.mute_ends(self.user, channel).is_some());
             let (mut least, mut most) = ([0; 6], [0; 6]);
@@ -265,7 +300,8 @@ impl Moments<'_> {
                 came.state = plain(&came.state, timed);
                 due == came
             };
-            self.with(user, &place.sides).any(is_due)
+            !self.is_hidden(user, channel)
+                && self.with(user, &place.sides).any(is_due)
                 && self.explains_threads(user, channel, &came.state)
         })
     }
@@ -339,6 +375,7 @@ impl World {
     /// Of requests that overlap: the answer is one that some moments explain.
     pub(super) fn check_overlapping(
         &mut self,
+        damage: &Damage,
         request: &Request,
         span: Span,
         came: &Answer,
@@ -367,6 +404,7 @@ impl World {
                     user,
                     users: sides(life, &of, span.begun, span.answered),
                     places: places(life, span),
+                    damage,
                 };
                 match (request, came) {
                     (
@@ -380,8 +418,13 @@ impl World {
                         Request::State {
                             since: None, page, ..
                         },
-                        Ok(Reply::State { channels, next, .. }),
-                    ) => moments.explains_listing(page, channels, next.as_ref()),
+                        Ok(Reply::State {
+                            channels,
+                            damaged,
+                            next,
+                            ..
+                        }),
+                    ) => moments.explains_listing(page, (channels, damaged), next.as_ref()),
                     (Request::Badge { space, .. }, Ok(Reply::Badge(badge))) => {
                         moments.explains_badge(space.as_ref(), badge)
                     }
@@ -397,6 +440,7 @@ impl World {
             _ => return Ok(()),
         };
         self.totals.replies_explained += 1;
+        self.totals.answers_beside_rot += u64::from(!damage.is_none());
         if is_explained {
             return Ok(());
         }

@@ -100,6 +100,9 @@ pub struct Plan {
     pub row_rot: u64,
 }
 
+/// Seeds in which rows of the store rot, in a hundred: every eighth.
+const ROW_ROT_SEEDS: u64 = 13;
+
 /// Most rates are zero, so that faults come alone as often as together.
 fn rate(random: &mut Random, most: u64) -> u64 {
     if random.chance(60) {
@@ -120,6 +123,7 @@ impl Plan {
         let random = &mut random;
         // Drawn apart, so that the seeds that were kept before still mean what they meant.
         let later = &mut Random::new(seed ^ 0x6465_7669_6365);
+        let rots = Random::new(seed ^ 0x726f_7772_6f74).chance(ROW_ROT_SEEDS);
         let mode = match random.below(10) {
             0..=5 => Mode::OneAtATime,
             6..=7 => Mode::Overlapping,
@@ -176,8 +180,7 @@ impl Plan {
             } else {
                 0
             },
-            // The model does not know yet which numbers are told beside a damaged row.
-            row_rot: 0,
+            row_rot: if rots { 60 } else { 0 },
         }
     }
 
@@ -186,7 +189,11 @@ impl Plan {
         let mut random = Random::new(!self.seed);
         let random = &mut random;
         let length = one_of(random, &[16, 32, 56], 32);
-        let ends = one_of(random, &[0, 6, 15, 35], 6);
+        let mut ends = one_of(random, &[0, 6, 15, 35], 6);
+        if self.row_rot > 0 {
+            // Rows rot where processes end.
+            ends = ends.max(15);
+        }
         let fills = rate(random, 15);
         let jumps = rate(random, 8);
         let mut events = Vec::new();

@@ -1,39 +1,207 @@
-//! Rows that rot in the store: no number is silently wrong, and only their owners get errors.
+//! Rows that have rotted in the store: of whom something can not be read, and who needs them.
 
 use super::run::World;
+use super::store::SimStore;
+use crate::model::Model;
 use kidoku_core::effect::Load;
-use kidoku_core::fact::{Fact, Partition};
-use kidoku_core::id::{ChannelKey, UserKey};
-use kidoku_core::request::{MentionList, Request};
-use std::collections::BTreeSet;
+use kidoku_core::fact::codec::DecodeError;
+use kidoku_core::fact::{Fact, Part, Partition};
+use kidoku_core::id::{App, ChannelKey, Name, NameKind, UserKey};
+use kidoku_core::request::Request;
+use kidoku_store::key::{Key, parse};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of whom something can not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Users with a damaged row.
+    pub(super) users: BTreeSet<UserKey>,
+    /// Channels with a damaged row; true = it can still be told of which channel each is a thread.
+    pub(super) channels: BTreeMap<ChannelKey, bool>,
+    /// Channels with a damaged entry of their roster.
+    rosters: BTreeSet<ChannelKey>,
+    /// Users of whom receipts can not tell how far they have read: in any channel (`None`), or in
+    /// those of a space.
+    positions: Vec<(UserKey, Option<Name>)>,
+}
+
+/// Whether something meets with damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meets {
+    /// Always.
+    Must,
+    /// It depends on what was written, and is gone, or on what others ask meanwhile.
+    May,
+    /// Never.
+    Not,
+}
+
+impl Damage {
+    /// The damage of a store.
+    pub(super) fn of(store: &SimStore) -> Self {
+        let mut damage = Self::default();
+        for key in store.rotten_keys() {
+            // Keys of rows are made by the code under test, which was checked to read them.
+            damage.add(&key).unwrap_or_default();
+        }
+        damage
+    }
+
+    fn add(&mut self, key: &[u8]) -> Result<(), DecodeError> {
+        let parts = match parse(key)? {
+            Key::Fact(parts) => parts,
+            Key::Roster { app, channel, .. } => {
+                self.rosters
+                    .insert(ChannelKey::new(&App::new(app)?, channel)?);
+                return Ok(());
+            }
+        };
+        let app = App::new(parts.app)?;
+        if parts.is_of_user() {
+            let user = UserKey::new(&app, parts.owner)?;
+            match parts.part {
+                Part::UserErased | Part::Floor(None) => self.positions.push((user.clone(), None)),
+                Part::Floor(Some(space)) => {
+                    let space = Name::new(NameKind::Space, space)?;
+                    self.positions.push((user.clone(), Some(space)));
+                }
+                _ => {}
+            }
+            self.users.insert(user);
+        } else {
+            let channel = ChannelKey::new(&app, parts.owner)?;
+            let hides_parent = matches!(parts.part, Part::Settings | Part::ChannelDropped);
+            *self.channels.entry(channel).or_insert(true) &= !hides_parent;
+        }
+        Ok(())
+    }
+
+    /// Everything can be read.
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whose rows are damaged.
+    fn has(&self, owner: &Partition) -> bool {
+        match owner {
+            Partition::User(user) => self.users.contains(user),
+            Partition::Channel(channel) => {
+                self.channels.contains_key(channel) || self.rosters.contains(channel)
+            }
+        }
+    }
+
+    /// Those of these that nothing can be said of.
+    pub(super) fn hits(&self, about: &About) -> BTreeSet<Partition> {
+        let users = about.users.iter().filter(|user| self.users.contains(*user));
+        let channels = about.channels.iter();
+        let channels = channels.filter(|channel| self.channels.contains_key(*channel));
+        let users = users.cloned().map(Partition::User);
+        users
+            .chain(channels.cloned().map(Partition::Channel))
+            .collect()
+    }
+
+    /// Whether a list of who has read how far in a channel meets damage; `said` = whether a user has
+    /// ever said something there.
+    pub(super) fn readers(
+        &self,
+        model: &Model,
+        channel: &ChannelKey,
+        space: Option<&Name>,
+        said: impl Fn(&UserKey) -> bool,
+    ) -> Meets {
+        if self.rosters.contains(channel) {
+            return Meets::Must;
+        }
+        let mut meets = Meets::Not;
+        for (user, of) in &self.positions {
+            if of.is_some() && of.as_ref() != space {
+                continue;
+            }
+            if model.has_row(user, channel) {
+                return Meets::Must;
+            }
+            if said(user) {
+                meets = Meets::May;
+            }
+        }
+        meets
+    }
+
+    /// Whether a read state says that there are threads that can not be read: those of the channel,
+    /// and any of which it is not known whose they are.
+    pub(super) fn hides_threads<'a>(
+        &self,
+        channel: &ChannelKey,
+        is_member: impl Fn(&ChannelKey) -> bool,
+        parent: impl Fn(&ChannelKey) -> Option<&'a str>,
+    ) -> bool {
+        let mut channels = self.channels.iter();
+        channels.any(|(thread, knows_parent)| {
+            is_member(thread) && (!knows_parent || parent(thread) == Some(channel.name()))
+        })
+    }
+
+    /// Channels that a user is in, of which nothing can be said, not even whose threads they are.
+    pub(super) fn without_parent(&self, model: &Model, user: &UserKey) -> Vec<ChannelKey> {
+        let channels = self.channels.iter();
+        let unknown = channels
+            .filter(|(channel, knows_parent)| !**knows_parent && model.is_member(user, channel));
+        unknown.map(|(channel, _)| channel.clone()).collect()
+    }
+
+    /// Whether a load meets damage, and of whom.
+    fn load(
+        &self,
+        load: &Load,
+        model: &Model,
+        said: impl Fn(&UserKey, &ChannelKey) -> bool,
+    ) -> Meets {
+        let is_hit = match load {
+            Load::User(user) => self.users.contains(user),
+            Load::Channel(channel) => self.channels.contains_key(channel),
+            // One row, and what lies beside it.
+            Load::Detail { user, .. } if self.users.contains(user) => return Meets::May,
+            Load::Message { channel, .. } if self.channels.contains_key(channel) => {
+                return Meets::May;
+            }
+            Load::Detail { .. } | Load::Message { .. } => false,
+            Load::Receipts { channel, space } => {
+                return self.readers(model, channel, space.as_ref(), |user| said(user, channel));
+            }
+        };
+        if is_hit { Meets::Must } else { Meets::Not }
+    }
+}
 
 /// Whom a request is about.
-#[derive(Default)]
-struct About {
+#[derive(Debug, Default)]
+pub(super) struct About {
     users: BTreeSet<UserKey>,
     channels: BTreeSet<ChannelKey>,
 }
 
 impl About {
-    fn new(request: &Request) -> Self {
+    /// Those without whom it can not be done at all.
+    pub(super) fn needed(request: &Request) -> Self {
         let mut about = Self::default();
         match request {
             Request::Join { channel, users, .. } | Request::Leave { channel, users } => {
                 about.channels.insert(channel.clone());
                 about.users.extend(users.iter().cloned());
             }
+            Request::Follow { user, thread, .. } => {
+                about.channels.insert(thread.clone());
+                about.users.insert(user.clone());
+            }
             Request::Post { channel, post } => {
                 about.channels.insert(channel.clone());
                 about.users.extend(post.author.clone());
-                about.names(&post.mentions);
+                about.users.extend(post.mentions.users.iter().cloned());
             }
-            Request::Edit {
-                channel, mentions, ..
-            } => {
-                about.channels.insert(channel.clone());
-                about.names(mentions);
-            }
-            Request::Delete { channel, .. }
+            Request::Edit { channel, .. }
+            | Request::Delete { channel, .. }
             | Request::Seen { channel, .. }
             | Request::Channel { channel, .. }
             | Request::Trim { channel, .. }
@@ -42,28 +210,13 @@ impl About {
             | Request::Names { channel, .. } => {
                 about.channels.insert(channel.clone());
             }
-            Request::Ack { user, channel, .. }
-            | Request::MarkUnread { user, channel, .. }
-            | Request::Mute { user, channel, .. }
-            | Request::Explain { user, channel, .. }
-            | Request::Follow {
-                user,
-                thread: channel,
-                ..
-            } => {
-                about.users.insert(user.clone());
-                about.channels.insert(channel.clone());
-            }
-            Request::AckMany { user, acks } => {
-                about.users.insert(user.clone());
-                let channels = acks.iter().map(|(channel, _)| channel.clone());
-                about.channels.extend(channels);
-            }
-            Request::Count { user, channels } => {
-                about.users.insert(user.clone());
-                about.channels.extend(channels.iter().cloned());
-            }
-            Request::AckAll { user, .. }
+            Request::Ack { user, .. }
+            | Request::AckMany { user, .. }
+            | Request::AckAll { user, .. }
+            | Request::MarkUnread { user, .. }
+            | Request::Mute { user, .. }
+            | Request::Explain { user, .. }
+            | Request::Count { user, .. }
             | Request::State { user, .. }
             | Request::Badge { user, .. }
             | Request::Erase { user }
@@ -72,25 +225,33 @@ impl About {
                 about.users.insert(user.clone());
             }
             Request::Role { users, .. } => about.users.extend(users.iter().cloned()),
-            Request::Merge { fact } => match fact.partition() {
-                Partition::User(user) => {
-                    about.users.insert(user);
-                }
-                Partition::Channel(channel) => {
-                    about.channels.insert(channel);
-                }
-            },
+            // A fact is merged without a look at what is there.
+            Request::Merge { .. } => {}
         }
         about
     }
 
-    fn names(&mut self, mentions: &MentionList) {
-        self.users.extend(mentions.users.iter().cloned());
+    /// Everybody whom it may need.
+    fn all<'a>(request: &Request, facts: impl Iterator<Item = &'a Fact>) -> Self {
+        let mut about = Self::needed(request);
+        match request {
+            Request::Edit { mentions, .. } => about.users.extend(mentions.users.iter().cloned()),
+            Request::Mute { channel, .. }
+            | Request::Ack { channel, .. }
+            | Request::MarkUnread { channel, .. }
+            | Request::Explain { channel, .. } => {
+                about.channels.insert(channel.clone());
+            }
+            Request::Count { channels, .. } => about.channels.extend(channels.iter().cloned()),
+            _ => {}
+        }
+        about.add_what_they_look_at(facts, matches!(request, Request::Drop { .. }));
+        about
     }
 
-    /// Whoever counts for a user looks into every channel that the user has a row in; whoever counts
-    /// readers, at every user with a row there.
-    fn with_what_they_look_at<'a>(&mut self, facts: impl Iterator<Item = &'a Fact>, readers: bool) {
+    /// Whoever counts for a user looks into every channel that the user has a row in, and a drop has
+    /// to reach every user with a row there.
+    fn add_what_they_look_at<'a>(&mut self, facts: impl Iterator<Item = &'a Fact>, readers: bool) {
         let (mut users, mut channels) = (BTreeSet::new(), BTreeSet::new());
         for fact in facts {
             let Some((user, channel)) = row_of(fact) else {
@@ -113,10 +274,26 @@ impl About {
             Partition::Channel(channel) => self.channels.contains(channel),
         }
     }
+
+    /// A user.
+    pub(super) fn users<'a>(users: impl IntoIterator<Item = &'a UserKey>) -> Self {
+        Self {
+            users: users.into_iter().cloned().collect(),
+            channels: BTreeSet::new(),
+        }
+    }
+
+    /// Channels.
+    pub(super) fn channels<'a>(channels: impl IntoIterator<Item = &'a ChannelKey>) -> Self {
+        Self {
+            users: BTreeSet::new(),
+            channels: channels.into_iter().cloned().collect(),
+        }
+    }
 }
 
 /// Whose row a fact is, in which channel.
-fn row_of(fact: &Fact) -> Option<(&UserKey, &ChannelKey)> {
+pub(super) fn row_of(fact: &Fact) -> Option<(&UserKey, &ChannelKey)> {
     match fact {
         Fact::State { user, channel, .. }
         | Fact::Mention { user, channel, .. }
@@ -126,45 +303,65 @@ fn row_of(fact: &Fact) -> Option<(&UserKey, &ChannelKey)> {
 }
 
 impl World {
-    /// A request may be answered with an error, for a row of whom it is about has rotted.
-    pub(super) fn may_be_refused(&self, request: &Request) -> bool {
-        let Some(home) = self.homes.first() else {
-            return false;
-        };
-        let rotten = home.store.rotten_owners();
-        if rotten.is_empty() {
-            return false;
-        }
-        let mut about = About::new(request);
-        if let Some(life) = self.lives.first().and_then(Option::as_ref) {
-            // A drop has to reach everybody that receipts would count.
-            let readers = matches!(request, Request::Seen { .. } | Request::Drop { .. });
-            about.with_what_they_look_at(life.facts(), readers);
-        }
-        rotten.iter().any(|owner| about.touches(owner))
+    /// Of whom something can not be read now.
+    pub(super) fn damage(&self) -> Damage {
+        let home = self.homes.first();
+        home.map(|home| Damage::of(&home.store)).unwrap_or_default()
     }
 
-    /// The same of a load.
-    pub(super) fn may_not_load(&self, load: &Load) -> bool {
-        let Some(home) = self.homes.first() else {
-            return false;
-        };
-        let rotten = home.store.rotten_owners();
-        let facts = || self.lives.iter().flatten().flat_map(|life| life.facts());
-        match load {
-            Load::User(user) | Load::Detail { user, .. } => {
-                rotten.contains(&Partition::User(user.clone()))
-            }
-            Load::Channel(channel) | Load::Message { channel, .. } => {
-                rotten.contains(&Partition::Channel(channel.clone()))
-            }
-            Load::Receipts { channel, .. } => rotten.iter().any(|owner| match owner {
-                Partition::Channel(rotten) => rotten == channel,
-                Partition::User(user) => {
-                    let is_there = |fact| row_of(fact) == Some((user, channel));
-                    facts().any(is_there)
-                }
-            }),
+    fn all_facts(&self) -> impl Iterator<Item = &Fact> {
+        self.lives.iter().flatten().flat_map(|life| life.facts())
+    }
+
+    /// Whether a user has ever said anything in a channel.
+    pub(super) fn has_said(&self, user: &UserKey, channel: &ChannelKey) -> bool {
+        self.all_facts()
+            .any(|fact| row_of(fact) == Some((user, channel)))
+    }
+
+    /// An error may be the answer to a request, which names `owner` as damaged.
+    pub(super) fn may_name(&self, damage: &Damage, request: &Request, owner: &Partition) -> bool {
+        if let (Request::Seen { channel, .. }, Partition::Channel(named)) = (request, owner)
+            && channel == named
+        {
+            // The member whose row it is, is not named.
+            let said = |user: &UserKey| self.has_said(user, channel);
+            let nobody = Model::new();
+            let mut spaces = damage.positions.iter().map(|(_, space)| space.as_ref());
+            return damage.has(owner)
+                || spaces.any(|space| damage.readers(&nobody, channel, space, said) != Meets::Not);
         }
+        damage.has(owner) && About::all(request, self.all_facts()).touches(owner)
+    }
+
+    /// A load and what it met, while there is damage.
+    pub(super) fn check_load_beside(
+        &self,
+        damage: &Damage,
+        (load, facts): (&Load, &[Fact]),
+        named: Option<&kidoku_core::damaged::Damaged>,
+    ) -> Result<(), String> {
+        let model = Model::of_facts(facts);
+        let meets = damage.load(load, &model, |user, at| self.has_said(user, at));
+        let Some(named) = named else {
+            if meets == Meets::Must {
+                return Err(format!("{load:?} is answered, and a row of it is damaged"));
+            }
+            return Ok(());
+        };
+        if meets == Meets::Not || !damage.has(&named.owner) {
+            return Err(format!("{load:?} names what is not damaged: {named:?}"));
+        }
+        if let Load::Channel(channel) = load {
+            let knows_parent = damage.channels.get(channel) == Some(&true);
+            let due = knows_parent.then(|| model.parent_of(channel));
+            let told = named.parent.as_ref();
+            if told.map(|parent| parent.as_ref().map(Name::as_str)) != due {
+                return Err(format!(
+                    "{load:?} names the parent of {named:?}; due {due:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 }

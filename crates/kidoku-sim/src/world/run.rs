@@ -188,6 +188,7 @@ impl World {
         }
         if let Some(home) = self.homes.first() {
             totals.store += home.store.totals();
+            totals.worlds_with_rot = u64::from(totals.store.rotten_rows > 0);
         }
         for life in self.lives.iter().flatten() {
             totals.evictions += life.evictions();

@@ -4,9 +4,7 @@
 //! owners; it then never loses its power, as a distributed store does not.
 
 use crate::random::Random;
-use kidoku_core::fact::codec::DecodeError;
-use kidoku_core::fact::{Fact, Partition};
-use kidoku_core::id::{App, ChannelKey, UserKey};
+use kidoku_core::fact::Fact;
 use kidoku_store::key::{Key, parse};
 use kidoku_store::value::{
     Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged,
@@ -238,11 +236,9 @@ impl SimStore {
         state.rotten.insert(key, bytes);
     }
 
-    /// Whose rows have rotted.
-    pub fn rotten_owners(&self) -> Vec<Partition> {
-        let state = self.state();
-        let owners = state.rotten.keys().filter_map(|key| owner_of(key).ok());
-        owners.collect()
+    /// The keys of the rows that have rotted.
+    pub fn rotten_keys(&self) -> Vec<Vec<u8>> {
+        self.state().rotten.keys().cloned().collect()
     }
 
     /// Every fact it should hold, merged by key.
@@ -275,19 +271,6 @@ impl Default for SimStore {
 /// Rows that rot in one world at most: with many of them hardly anybody is left whom they must not
 /// touch.
 const ROTTEN_ROWS_MAX: usize = 2;
-
-fn owner_of(key: &[u8]) -> Result<Partition, DecodeError> {
-    let (app, channel) = match parse(key)? {
-        Key::Fact(parts) if parts.is_of_user() => {
-            let user = UserKey::new(&App::new(parts.app)?, parts.owner)?;
-            return Ok(Partition::User(user));
-        }
-        Key::Fact(parts) => (parts.app, parts.owner),
-        Key::Roster { app, channel, .. } => (app, channel),
-    };
-    let channel = ChannelKey::new(&App::new(app)?, channel)?;
-    Ok(Partition::Channel(channel))
-}
 
 fn is_meta(key: &[u8]) -> bool {
     key.first() == Some(&META)

@@ -20,6 +20,9 @@ pub struct Totals {
     pub events: u64,
     pub events_compared: u64,
     pub refused_for_rot: u64,
+    pub answers_beside_rot: u64,
+    pub answers_in_part: u64,
+    pub worlds_with_rot: u64,
     pub power_cuts: u64,
     pub kills: u64,
     pub stops: u64,
@@ -71,6 +74,9 @@ impl AddAssign for Totals {
         self.cursors_checked += other.cursors_checked;
         self.events += other.events;
         self.refused_for_rot += other.refused_for_rot;
+        self.answers_beside_rot += other.answers_beside_rot;
+        self.answers_in_part += other.answers_in_part;
+        self.worlds_with_rot += other.worlds_with_rot;
         self.events_compared += other.events_compared;
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
@@ -137,17 +143,21 @@ impl fmt::Display for Totals {
         let store = &self.store;
         write!(
             f,
-            "    store: {} writes failed, {} syncs failed, {} reads failed, {} rows lost, {} rotten \
-             ({} requests refused for it); \
-             net: {} packets lost, {} twice",
+            "    store: {} writes failed, {} syncs failed, {} reads failed, {} rows lost; \
+             net: {} packets lost, {} twice\n    \
+             rot of the store: {} rows in {} worlds, {} answers turned into errors, {} answers beside it as \
+             ever, {} of them without what is damaged",
             store.failed_writes,
             store.failed_syncs,
             store.failed_reads,
             store.lost_rows,
-            store.rotten_rows,
-            self.refused_for_rot,
             self.packets_lost,
-            self.packets_twice
+            self.packets_twice,
+            store.rotten_rows,
+            self.worlds_with_rot,
+            self.refused_for_rot,
+            self.answers_beside_rot,
+            self.answers_in_part
         )
     }
 }
