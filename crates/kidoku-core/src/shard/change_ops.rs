@@ -200,6 +200,9 @@ impl Shard {
         auto: &AutoJoin,
     ) -> Result<u64, Load> {
         let mut row = self.row(user, channel);
+        // What was said before has read up to itself then. To read so far again would take back a mark
+        // unread since. Only above the base is it known for sure, and only there does it matter.
+        let again = row.base().is_before(id) && row.own.binary_search(&id).is_ok();
         let joins = auto.joins(&row);
         if joins {
             row.set_membership(Membership {
@@ -209,20 +212,18 @@ impl Shard {
             });
         }
         let before = (row.cursor, row.public);
-        if ack {
+        if ack && !again {
             row.cursor.position = row.cursor.position.max(id.position());
             row.public = row.public.max(id.position());
         }
         self.needs_nothing_below(&row, user, channel)?;
         super::user::insert_sorted(&mut row.own, id);
-        let incarnation = row.incarnation;
-        let own = (user.clone(), channel.clone());
-        self.say(Fact::Own {
-            user: own.0,
-            channel: own.1,
-            incarnation,
+        let own = Fact::Own {
+            user: user.clone(),
+            channel: channel.clone(),
+            incarnation: row.incarnation,
             id,
-        });
+        };
         let membership = joins.then(|| self.joined_from(auto.from));
         let acked = before != (row.cursor, row.public);
         if acked || joins {
@@ -243,6 +244,9 @@ impl Shard {
         } else {
             self.put_quietly(user, channel, row);
         }
+        // Behind the ack: a log that was cut between them must not have this alone, or the post sent
+        // again would not ack.
+        self.say(own);
         Ok(0)
     }
 

@@ -112,10 +112,13 @@ impl Model {
         let thread = self.is_thread(channel);
         let just_below = post.id.get() - 1;
         if let Some(author) = &post.author {
-            self.row(author, channel).own.insert(post.id);
+            let row = self.row(author, channel);
+            let base = row.cursor.1.max(row.membership.map_or(0, |(_, from)| from));
+            // Said again, it does not read what was marked unread since.
+            let again = !row.own.insert(post.id) && post.id.get() > base;
             let from = if thread { just_below } else { post.id.get() };
             self.join_aside(author, channel, from, new);
-            if !post.noack {
+            if !post.noack && !again {
                 // Whether this joins the author has just been decided.
                 self.move_cursor(author, channel, post.id, None, false);
             }

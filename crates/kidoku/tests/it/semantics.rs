@@ -55,6 +55,25 @@ fn an_ack_of_an_older_era_does_not_undo_a_mark_unread() {
 }
 
 #[test]
+fn a_post_sent_again_does_not_undo_the_authors_mark_unread() {
+    let server = Server::dev();
+    let mut client = server.client();
+    told(
+        &mut client,
+        &[
+            "KD.JOIN c ada bob",
+            "KD.POST c 1 BY bob",
+            "KD.POST c 2 BY ada",
+            "KD.POST c 3 BY bob",
+            "KD.UNREAD ada c 1",
+        ],
+    );
+    assert_eq!(count(&mut client, "ada", "c"), (2, 0));
+    assert_eq!(client.say("KD.POST c 2 BY ada"), Value::Int(0));
+    assert_eq!(count(&mut client, "ada", "c"), (2, 0));
+}
+
+#[test]
 fn an_ack_that_lost_its_reply_may_be_said_again() {
     let server = Server::dev();
     let mut client = server.client();
