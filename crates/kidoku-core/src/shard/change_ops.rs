@@ -201,8 +201,8 @@ impl Shard {
     ) -> Result<u64, Load> {
         let mut row = self.row(user, channel);
         // What was said before has read up to itself then. To read so far again would take back a mark
-        // unread since. Only above the base is it known for sure, and only there does it matter.
-        let again = row.base().is_before(id) && row.own.binary_search(&id).is_ok();
+        // unread since. Only of members and above the base is it known for sure, and there it matters.
+        let again = row.member && row.base().is_before(id) && row.own.binary_search(&id).is_ok();
         let joins = auto.joins(&row);
         if joins {
             row.set_membership(Membership {

@@ -113,9 +113,10 @@ impl Model {
         let just_below = post.id.get() - 1;
         if let Some(author) = &post.author {
             let row = self.row(author, channel);
-            let base = row.cursor.1.max(row.membership.map_or(0, |(_, from)| from));
+            let from = row.membership.map_or(0, |(_, from)| from);
+            let counts = row.member() && post.id.get() > from.max(row.cursor.1);
             // Said again, it does not read what was marked unread since.
-            let again = !row.own.insert(post.id) && post.id.get() > base;
+            let again = !row.own.insert(post.id) && counts;
             let from = if thread { just_below } else { post.id.get() };
             self.join_aside(author, channel, from, new);
             if !post.noack && !again {
