@@ -6,7 +6,7 @@ use std::fs;
 
 /// `crate: may depend on`. The store, the log and the protocol never see each other; the core sees
 /// nobody. The second list may be used by tests only.
-const ALLOWED: [(&str, &[&str], &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str], &[&str]); 9] = [
     ("kidoku-core", &[], &[]),
     ("kidoku-proto", &["kidoku-core"], &[]),
     ("kidoku-store", &["kidoku-core"], &[]),
@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 8] = [
         &[],
     ),
     ("kidoku-torture", &[], &[]),
+    ("kidoku-bench", &[], &[]),
     (
         "kidoku-fuzz",
         &[
@@ -31,7 +32,13 @@ const ALLOWED: [(&str, &[&str], &[&str]); 8] = [
     ),
     (
         "kidoku",
-        &["kidoku-core", "kidoku-proto", "kidoku-store", "kidoku-log"],
+        &[
+            "kidoku-bench",
+            "kidoku-core",
+            "kidoku-proto",
+            "kidoku-store",
+            "kidoku-log",
+        ],
         &["kidoku-sim", "kidoku-torture"],
     ),
 ];

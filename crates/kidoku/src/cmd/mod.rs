@@ -2,6 +2,7 @@
 //! standard error, an exit code at the end.
 
 mod args;
+mod bench;
 mod check;
 mod client;
 mod completions;
@@ -45,6 +46,7 @@ enum Command {
     Export(export::Export),
     Check(check::Check),
     Explain(explain::Explain),
+    Bench(bench::Bench),
     #[command(subcommand)]
     Key(key::Key),
     #[command(subcommand)]
@@ -79,6 +81,7 @@ fn dispatch(command: &Command) -> Result<(), CmdError> {
         Command::Export(export) => export.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Key(key) => key.run(),
         Command::Token(token) => token.run(),
         Command::Config(config) => config.run(),

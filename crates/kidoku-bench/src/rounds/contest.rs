@@ -1,0 +1,122 @@
+//! Several servers in turns under one load: A B C A B C, so that whatever the machine does meanwhile
+//! befalls all of them.
+
+use super::sample::{Around, Probe, Sample};
+use crate::error::BenchError;
+use crate::load::{Plan, Work, run};
+use crate::machine::Cpu;
+use crate::number::shown;
+use crate::peer::Peer;
+use crate::report::Raw;
+use crate::setup::Setup;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a server may go on writing what it has answered.
+const SETTLE_MAX: Duration = Duration::from_secs(90);
+/// How long a server is looked at to see whether it still works.
+const SETTLE_GLANCE: Duration = Duration::from_millis(200);
+/// A server that uses less than this part of a core in that time is at rest.
+const REST_PARTS: u32 = 50;
+
+/// A server and what it is given to do.
+pub(crate) struct Entry {
+    pub(crate) peer: Box<dyn Peer>,
+    /// The command, for people.
+    pub(crate) what: String,
+    /// One for each thread of the generator; they go on from round to round.
+    pub(crate) works: Vec<Box<dyn Work>>,
+}
+
+/// What one server showed under one load.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) what: String,
+    /// One for each round.
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// All servers under one load.
+#[derive(Clone, Debug)]
+pub(crate) struct Contest {
+    pub(crate) plan: Plan,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Measures all entries under one load, round by round.
+///
+/// # Errors
+/// A server that fails or answers wrong; then there are no figures at all.
+pub(crate) fn hold(
+    entries: &mut [Entry],
+    plan: &Plan,
+    setup: &Setup,
+    raw: &Raw,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Contest, BenchError> {
+    let mut lines: Vec<Line> = entries
+        .iter()
+        .map(|entry| Line {
+            name: entry.peer.name().to_owned(),
+            what: entry.what.clone(),
+            samples: Vec::new(),
+        })
+        .collect();
+    for round in 1..=setup.rounds {
+        for (entry, line) in entries.iter_mut().zip(&mut lines) {
+            let sample =
+                measure(entry, plan, setup, raw, round).map_err(|error| error.of(&line.name))?;
+            progress(&format!(
+                "  round {round} of {}, {plan}: {}: {}/s, {} µs of processor each, p99 {} ms",
+                setup.rounds,
+                line.name,
+                shown(sample.rate),
+                shown(sample.cpu_us),
+                shown(sample.percentile_ms(99.0)),
+            ));
+            line.samples.push(sample);
+        }
+    }
+    Ok(Contest { plan: *plan, lines })
+}
+
+/// One round of one server: from rest to rest.
+fn measure(
+    entry: &mut Entry,
+    plan: &Plan,
+    setup: &Setup,
+    raw: &Raw,
+    round: usize,
+) -> Result<Sample, BenchError> {
+    let peer = entry.peer.as_ref();
+    let pid = peer.pid();
+    settle(peer)?;
+    let before = Probe::of(pid);
+    let probe = || Probe::of(pid);
+    let run = run(peer.address(), plan, &mut entry.works, &setup.client, probe)
+        .map_err(BenchError::Failed)?;
+    settle(peer)?;
+    let after = Probe::of(pid);
+    raw.latencies(peer.name(), plan, round, &run.outcome.latencies)?;
+    Ok(Sample::of(&run, &Around { before, after }))
+}
+
+/// Waits until a server has written all that it writes behind its answers, and rests.
+fn settle(peer: &dyn Peer) -> Result<(), BenchError> {
+    let begun = Instant::now();
+    loop {
+        let before = Cpu::of(peer.pid());
+        sleep(SETTLE_GLANCE);
+        let used = Cpu::of(peer.pid()).since(before);
+        if used < SETTLE_GLANCE / REST_PARTS && peer.is_settled()? {
+            return Ok(());
+        }
+        if begun.elapsed() > SETTLE_MAX {
+            return Err(BenchError::Failed(format!(
+                "still at work {} s after its last answer",
+                SETTLE_MAX.as_secs()
+            )));
+        }
+    }
+}
