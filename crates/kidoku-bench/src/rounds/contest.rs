@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long a server may go on writing what it has answered.
-const SETTLE_MAX: Duration = Duration::from_secs(90);
+const SETTLE_MAX: Duration = Duration::from_secs(300);
 /// How long a server is looked at to see whether it still works.
 const SETTLE_GLANCE: Duration = Duration::from_millis(200);
 /// A server that uses less than this part of a core in that time is at rest.

@@ -85,7 +85,10 @@ impl Client {
             if let Some(end) = self.scan.end(&self.input).map_err(io::Error::other)? {
                 return Ok(self.input.drain(..end).collect());
             }
-            let read = self.stream.read(&mut piece)?;
+            let read = match self.stream.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
