@@ -1,0 +1,3 @@
+module golru
+
+go 1.26
