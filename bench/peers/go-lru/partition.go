@@ -46,6 +46,8 @@ type partition struct {
 	changes []change
 	spare   []change
 	loading map[uint64]chan struct{}
+	// evicted changes that are not on disk yet
+	waiting int
 	counts  counts
 
 	// one commit at a time, or the second could end before the first has written what it took
@@ -100,13 +102,13 @@ func (p *partition) load(user uint64) (*node, error) {
 	p.mu.Unlock()
 
 	records, err := p.table.ofUser(user)
-	if err == nil && p.table.waiting() > evictedMax {
-		err = errBusy
-	}
 
 	p.mu.Lock()
 	delete(p.loading, user)
 	close(done)
+	if err == nil && p.waiting > evictedMax {
+		err = errBusy
+	}
 	if err != nil {
 		p.mu.Unlock()
 		return nil, err
@@ -140,7 +142,8 @@ func (p *partition) evict(leaving *node) {
 				p.table.put(toRecord(leaving.user, channel, state))
 			}
 		})
-		if p.table.waiting() > evictedSoon {
+		p.waiting += leaving.dirty
+		if p.waiting > evictedSoon {
 			select {
 			case p.hurry <- struct{}{}:
 			default:
@@ -231,6 +234,7 @@ func (p *partition) commit() error {
 	p.mu.Lock()
 	changes := p.changes
 	p.changes, p.spare = p.spare[:0], nil
+	waiting := p.waiting
 	p.mu.Unlock()
 	for rest := changes; len(rest) > 0; {
 		chunk := rest[:min(collectChunk, len(rest))]
@@ -239,10 +243,14 @@ func (p *partition) commit() error {
 	}
 	// Else it would keep evicted users in memory.
 	clear(changes)
+	err := p.table.flush()
 	p.mu.Lock()
 	p.spare = changes[:0]
+	if err == nil {
+		p.waiting -= waiting
+	}
 	p.mu.Unlock()
-	return p.table.flush()
+	return err
 }
 
 func (p *partition) collect(chunk []change) {

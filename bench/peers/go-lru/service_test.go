@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -228,6 +230,44 @@ func TestTailsOutliveARestart(t *testing.T) {
 	for channel := range uint64(100) {
 		if last := again.tailsOf(channel + 1).of(channel + 1); last != 2*channel+1 {
 			t.Errorf("channel %d: %d", channel+1, last)
+		}
+	}
+}
+
+func TestADiskThatDoesNotKeepUpRefusesNewUsersAndTakesThemLater(t *testing.T) {
+	o := options{dir: t.TempDir(), capacity: 1, partitions: 1}
+	s := newTestService(t, o)
+	one := s.partitions[0]
+	dir := one.table.dir
+	if err := os.Rename(dir, dir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	var user uint64
+	for err := error(nil); err == nil; {
+		user++
+		_, err = one.ack(user, 1, 7)
+		if err != nil && (!errors.Is(err, errBusy) || user < evictedMax) {
+			t.Fatal(user, err)
+		}
+	}
+	if one.commit() == nil {
+		t.Fatal("committed without a directory")
+	}
+	if _, err := one.ack(user, 1, 7); !errors.Is(err, errBusy) {
+		t.Error(err)
+	}
+	if err := os.Rename(dir+"-away", dir); err != nil {
+		t.Fatal(err)
+	}
+	s.commitAll()
+	if _, err := one.ack(user, 1, 7); err != nil {
+		t.Error(err)
+	}
+	s.commitAll()
+	again := newTestService(t, o)
+	for wanted := range user {
+		if found, err := again.partitions[0].read(wanted+1, 0, nil); err != nil || len(found) != 1 {
+			t.Fatal(wanted+1, found, err)
 		}
 	}
 }

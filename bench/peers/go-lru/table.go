@@ -20,8 +20,7 @@ type table struct {
 
 	mu sync.Mutex
 	// put and not yet flushed
-	fresh    map[uint64][]record
-	freshLen int
+	fresh map[uint64][]record
 	// being written; not changed any more
 	frozen map[uint64][]record
 	// oldest first; replaced and never changed, so that a reader may keep the slice
@@ -67,15 +66,7 @@ func openTable(dir string) (*table, error) {
 func (t *table) put(one record) {
 	t.mu.Lock()
 	t.fresh[one.user] = append(t.fresh[one.user], one)
-	t.freshLen++
 	t.mu.Unlock()
-}
-
-// waiting returns how many records are put and not yet being written.
-func (t *table) waiting() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.freshLen
 }
 
 // ofUser returns the latest records of a user, in order of channel.
@@ -100,8 +91,8 @@ func (t *table) flush() error {
 	t.flushing.Lock()
 	defer t.flushing.Unlock()
 	t.mu.Lock()
-	if t.frozen == nil && t.freshLen > 0 {
-		t.frozen, t.fresh, t.freshLen = t.fresh, map[uint64][]record{}, 0
+	if t.frozen == nil && len(t.fresh) > 0 {
+		t.frozen, t.fresh = t.fresh, map[uint64][]record{}
 	}
 	frozen := t.frozen
 	t.mu.Unlock()
