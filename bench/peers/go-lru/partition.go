@@ -13,6 +13,9 @@ const (
 	evictedSoon = 1 << 16
 	// evictedMax is how many may wait when the disk does not keep up; then requests are refused.
 	evictedMax = 4 * evictedSoon
+	// spareMax is the largest list of changes that is kept for the next commit: after millions at
+	// once the list goes back to the heap.
+	spareMax = 1 << 16
 )
 
 var errBusy = errors.New("BUSY commits are behind, try again")
@@ -245,7 +248,9 @@ func (p *partition) commit() error {
 	clear(changes)
 	err := p.table.flush()
 	p.mu.Lock()
-	p.spare = changes[:0]
+	if cap(changes) <= spareMax {
+		p.spare = changes[:0]
+	}
 	if err == nil {
 		p.waiting -= waiting
 	}

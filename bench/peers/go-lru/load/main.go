@@ -41,11 +41,9 @@ func main() {
 		if err := p.fillAll(); err != nil {
 			log.Fatal(err)
 		}
-		info, err := p.info()
-		if err != nil {
+		if err := p.settle(); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("filled:", info)
 	}
 	if err := p.load(); err != nil {
 		log.Fatal(err)
@@ -90,6 +88,24 @@ func (p *plan) fillPart(part, parts uint64) error {
 		}
 	}
 	return nil
+}
+
+// settle has everything written, so that the load is not measured beside the commit of the fill.
+func (p *plan) settle() error {
+	conn, err := net.Dial("tcp", p.address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("COMMIT\r\n")); err != nil {
+		return err
+	}
+	if err := skipReply(bufio.NewReader(conn)); err != nil {
+		return err
+	}
+	info, err := p.info()
+	fmt.Println("filled:", info)
+	return err
 }
 
 func command(out *bufio.Writer, name string, numbers ...uint64) {
