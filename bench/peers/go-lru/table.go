@@ -20,9 +20,9 @@ type table struct {
 
 	mu sync.Mutex
 	// put and not yet flushed
-	fresh map[uint64][]record
-	// being written; not changed any more
-	frozen map[uint64][]record
+	fresh *batch
+	// being written and not changed any more, or nil
+	frozen *batch
 	// oldest first; replaced and never changed, so that a reader may keep the slice
 	runs []*run
 
@@ -40,7 +40,7 @@ func openTable(dir string) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{dir: dir, fresh: map[uint64][]record{}}
+	t := &table{dir: dir, fresh: newBatch()}
 	for _, file := range files {
 		path := filepath.Join(dir, file.Name())
 		if strings.HasSuffix(path, ".tmp") {
@@ -65,14 +65,19 @@ func openTable(dir string) (*table, error) {
 
 func (t *table) put(one record) {
 	t.mu.Lock()
-	t.fresh[one.user] = append(t.fresh[one.user], one)
+	t.fresh.put(one)
 	t.mu.Unlock()
 }
 
 // ofUser returns the latest records of a user, in order of channel.
 func (t *table) ofUser(user uint64) ([]record, error) {
+	var waiting []record
 	t.mu.Lock()
-	runs, frozen, fresh := t.runs, t.frozen[user], t.fresh[user]
+	runs := t.runs
+	if t.frozen != nil {
+		waiting = t.frozen.ofUser(user, waiting)
+	}
+	waiting = t.fresh.ofUser(user, waiting)
 	t.mu.Unlock()
 	var found []record
 	for _, one := range runs {
@@ -81,8 +86,7 @@ func (t *table) ofUser(user uint64) ([]record, error) {
 			return nil, err
 		}
 	}
-	found = append(found, frozen...)
-	return latest(append(found, fresh...)), nil
+	return latest(append(found, waiting...)), nil
 }
 
 // flush makes what was put before durable. After an error what was put is kept, and the next flush
@@ -91,15 +95,15 @@ func (t *table) flush() error {
 	t.flushing.Lock()
 	defer t.flushing.Unlock()
 	t.mu.Lock()
-	if t.frozen == nil && len(t.fresh) > 0 {
-		t.frozen, t.fresh = t.fresh, map[uint64][]record{}
+	if t.frozen == nil && len(t.fresh.entries) > 0 {
+		t.frozen, t.fresh = t.fresh, newBatch()
 	}
 	frozen := t.frozen
 	t.mu.Unlock()
 	if frozen == nil {
 		return nil
 	}
-	written, err := t.write(inOrder(frozen))
+	written, err := t.write(frozen.inOrder())
 	if err != nil {
 		return err
 	}
@@ -107,6 +111,7 @@ func (t *table) flush() error {
 	t.runs = append(slices.Clone(t.runs), written)
 	t.frozen = nil
 	t.mu.Unlock()
+	frozen.free()
 	if len(t.runs) > runsMax {
 		return t.merge()
 	}
@@ -140,23 +145,6 @@ func (t *table) merge() error {
 		}
 	}
 	return nil
-}
-
-// inOrder returns the latest record of each key, in order.
-func inOrder(users map[uint64][]record) func() (record, bool, error) {
-	var all []record
-	for _, records := range users {
-		all = append(all, records...)
-	}
-	all = latest(all)
-	return func() (record, bool, error) {
-		if len(all) == 0 {
-			return record{}, false, nil
-		}
-		one := all[0]
-		all = all[1:]
-		return one, true, nil
-	}
 }
 
 // mergedOrder returns the records of all runs in order; of one key the record of the newest run.
