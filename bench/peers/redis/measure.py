@@ -1,4 +1,4 @@
-"""Which form is cheaper, script or pipeline? `python3 measure.py [--users N] [--channels N]`
+"""Which form is cheaper, script or pipeline? `cd bench && python3 -m peers.redis.measure [--users N] [--channels N]`
 
 Starts a redis-server of its own with redis.conf (and nothing on disk, so that only the commands are
 compared), fills it, and takes turns. The figure is the server's own processor time for each piece of
@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from resp import Client, pack
+from peers.redis.resp import Client, pack
 
 HERE = pathlib.Path(__file__).parent
 BATCH = 16
@@ -102,6 +102,31 @@ class Work:
                 packed.append(pack("ZADD", f"men:{user}:{channel}", self.messages, self.messages))
                 packed.append(pack("SADD", f"mentioned:{user}", channel))
             self.server.client.pipeline(packed)
+
+    def fill_naive(self):
+        """The same members with the counters of naive.lua, and a look that these count at all."""
+        for user in range(self.users):
+            self.server.client.pipeline(
+                [self.server.script("naive", [], "join", channel, user) for channel in self.channels])
+        self.server.client.pipeline(
+            [self.server.script("naive", [], "post", self.channels[0], 0, 1) for _ in range(3)]
+            + [self.server.script("naive", [], "read", 2, self.channels[0])])
+        counts = [self.server.client.call("HGET", key, self.channels[0])
+                  for key in ("unread:0", "unread:1", "unread:2", "mentions:1")]
+        if counts != [b"0", b"3", b"0", b"3"]:
+            raise SystemExit(f"naive counters: {counts}")
+
+    def naive_read(self):
+        user, channel = self.anyone()
+        return [self.server.script("naive", [], "read", user, channel)]
+
+    def naive_post(self):
+        user, channel = self.anyone()
+        return [self.server.script("naive", [], "post", channel, "", user)]
+
+    def naive_state(self):
+        user, _ = self.anyone()
+        return [self.server.script("naive", [], "state", user)]
 
     def anyone(self):
         return self.random.randrange(self.users), self.random.choice(self.channels)
@@ -207,16 +232,18 @@ def main():
         work = Work(server, options.users, options.channels, options.messages)
         work.fill()
         work.same_state()
+        work.fill_naive()
         states = options.users * options.channels
         print(f"cursor in a hash {memory(server, 'hash:*', states):.1f} B, "
               f"in a sorted set {memory(server, 'cur:*', states):.1f} B; a message "
               f"{memory(server, 'msg:*', options.channels * options.messages):.1f} B")
-        kinds = [(name, 300 if name.startswith("state") else 20_000)
-                 for name in ("ack_script", "ack_pipeline", "ack_hash_script", "ack_hash_unguarded",
-                              "post_script", "post_pipeline", "state_script", "state_pipeline")]
-        taken = {name: [] for name, _ in kinds}
+        kinds = {"ack_script": 20_000, "ack_pipeline": 20_000, "ack_hash_script": 20_000,
+                 "ack_hash_unguarded": 20_000, "post_script": 20_000, "post_pipeline": 20_000,
+                 "state_script": 300, "state_pipeline": 300,
+                 "naive_read": 20_000, "naive_post": 200, "naive_state": 300}
+        taken = {name: [] for name in kinds}
         for _ in range(options.turns):
-            for name, pieces in kinds:
+            for name, pieces in kinds.items():
                 taken[name].append(turn(work, name, pieces))
         for name, times in taken.items():
             print(f"{name:18} {statistics.median(times):8.2f} us  ({min(times):.2f} to {max(times):.2f})")
