@@ -23,11 +23,16 @@ pub struct Options {
     pub data: PathBuf,
     /// The program of the server.
     pub program: PathBuf,
+    /// Beside whom Kidoku is measured; all that are installed when not given.
+    pub beside: Option<Vec<String>>,
     /// Processors of servers, like `0-2`; `any` = wherever the system likes. Not given: all but the last.
     pub server_cpus: Option<String>,
     /// Processors of the load generator. Not given: the last.
     pub client_cpus: Option<String>,
 }
+
+/// Whom Kidoku can be measured beside; `none` is nobody.
+const PEERS: [&str; 4] = ["redis", "postgres", "go-lru", "none"];
 
 /// The most that a measurement may take, a day: longer is a slip of the keyboard.
 const SECONDS_MAX: f64 = 86_400.0;
@@ -41,6 +46,7 @@ impl Options {
         if self.rounds == 0 {
             return Err(BenchError::Usage("--rounds is at least 1".to_owned()));
         }
+        self.check_beside()?;
         let (servers, client) = self.places().map_err(BenchError::Usage)?;
         Ok(Setup {
             program: self.program.clone(),
@@ -50,7 +56,19 @@ impl Options {
             rounds: self.rounds,
             warm_up: duration("--warm-up", self.warm_up_seconds, 0.0)?,
             duration: duration("--seconds", self.seconds, 0.05)?,
+            beside: self.beside.clone(),
         })
+    }
+
+    fn check_beside(&self) -> Result<(), BenchError> {
+        let is_unknown = |name: &&String| !PEERS.contains(&name.as_str());
+        match self.beside.iter().flatten().find(is_unknown) {
+            None => Ok(()),
+            Some(name) => Err(BenchError::Usage(format!(
+                "--beside knows no {name:?}; there are {}",
+                PEERS.join(", ")
+            ))),
+        }
     }
 
     fn places(&self) -> Result<(Cpus, Cpus), String> {

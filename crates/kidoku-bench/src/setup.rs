@@ -1,6 +1,7 @@
 //! What all rows are measured with.
 
 use crate::machine::place::Cpus;
+use crate::peer::Contender;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,4 +19,14 @@ pub(crate) struct Setup {
     pub(crate) rounds: usize,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
+    /// Beside whom Kidoku is measured, by [`Contender::kind`]; all that are installed when `None`.
+    pub(crate) beside: Option<Vec<String>>,
+}
+
+impl Setup {
+    /// True when a server was not left out.
+    pub(crate) fn measures(&self, contender: Contender) -> bool {
+        let is_named = |beside: &Vec<String>| beside.iter().any(|name| name == contender.kind());
+        matches!(contender, Contender::Kidoku(_)) || self.beside.as_ref().is_none_or(is_named)
+    }
 }

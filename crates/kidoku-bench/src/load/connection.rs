@@ -2,7 +2,7 @@
 
 use super::Work;
 use super::recorder::Recorder;
-use crate::wire::Scan;
+use crate::wire::{Framing, Scan};
 use mio::net::TcpStream;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -39,13 +39,13 @@ pub(super) struct Shared<'a> {
 }
 
 impl Connection {
-    pub(super) fn new(stream: std::net::TcpStream) -> Self {
+    pub(super) fn new(stream: std::net::TcpStream, framing: Framing) -> Self {
         Self {
             stream: TcpStream::from_std(stream),
             out: Vec::new(),
             written: 0,
             input: Vec::new(),
-            scan: Scan::default(),
+            scan: Scan::new(framing),
             under_way: VecDeque::new(),
             waiting_ns: VecDeque::new(),
         }

@@ -21,7 +21,7 @@ pub(crate) use plan::{Pace, Plan};
 pub(crate) use recorder::{Interval, Latencies, percentile};
 
 use crate::machine::place::{Cpus, Placed};
-use crate::wire::Client;
+use crate::wire::{Client, Framing, RESP};
 use connection::Connection;
 use engine::{Engine, Told};
 use hdrhistogram::Histogram;
@@ -32,6 +32,11 @@ use std::time::{Duration, Instant};
 
 /// What is sent, and what has to come back.
 pub(crate) trait Work: Send {
+    /// How answers are framed.
+    fn framing(&self) -> Framing {
+        RESP
+    }
+
     /// Requests that a new connection makes before anything else, each answered by something that begins
     /// with the text beside it.
     fn greeting(&self) -> Vec<(Vec<u8>, &'static [u8])> {
@@ -151,13 +156,13 @@ fn connect(
         };
         let stream = greeted(address, work.as_ref())
             .map_err(|error| format!("connection {} to {address}: {error}", number + 1))?;
-        lot.push(Connection::new(stream));
+        lot.push(Connection::new(stream, work.framing()));
     }
     Ok(lots)
 }
 
 fn greeted(address: SocketAddr, work: &dyn Work) -> std::io::Result<std::net::TcpStream> {
-    let mut client = Client::connect(address)?;
+    let mut client = Client::framed(address, work.framing().of_one())?;
     for (request, expected) in work.greeting() {
         let reply = client.ask(&request)?;
         if !reply.starts_with(expected) {

@@ -18,6 +18,8 @@ pub(crate) enum Pace {
 /// A run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
+    /// What is special in this run, for people; empty when nothing is.
+    pub(crate) title: &'static str,
     /// Open connections, at least 1.
     pub(crate) connections: usize,
     /// Closed loop: requests written at once, the next ones when all are answered, as `redis-benchmark`
@@ -34,6 +36,9 @@ pub(crate) struct Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = self.connections;
+        if !self.title.is_empty() {
+            write!(f, "{}, ", self.title)?;
+        }
         match self.pace {
             Pace::Closed => write!(f, "{connections} connections, pipeline {}", self.pipeline),
             Pace::Open { per_second } => {

@@ -66,6 +66,7 @@ fn server(before: impl Fn(u64) + Send + Clone + 'static) -> SocketAddr {
 
 fn plan(connections: usize, pipeline: usize, pace: Pace) -> Plan {
     Plan {
+        title: "",
         connections,
         pipeline,
         pace,

@@ -1,7 +1,7 @@
 //! Kidoku itself: a server process of the program that runs.
 
-use super::Peer;
 use super::process::{OwnDir, Process};
+use super::{Kept, Peer};
 use crate::error::BenchError;
 use crate::setup::Setup;
 use std::fs;
@@ -82,7 +82,7 @@ impl Kidoku {
     ///
     /// # Errors
     /// The admin port does not answer, or has no such metric.
-    pub(crate) fn metric(&self, name: &str) -> Result<f64, BenchError> {
+    fn metric(&self, name: &str) -> Result<f64, BenchError> {
         let page = self.metrics().map_err(|error| {
             BenchError::Unavailable(format!("{}: no metrics: {error}", self.name))
         })?;
@@ -101,10 +101,6 @@ impl Kidoku {
 }
 
 impl Peer for Kidoku {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn address(&self) -> SocketAddr {
         self.resp
     }
@@ -117,6 +113,13 @@ impl Peer for Kidoku {
     fn is_settled(&self) -> Result<bool, BenchError> {
         let flushed = self.metric("kidoku_store_flushed_lsn")?;
         Ok(flushed >= self.metric("kidoku_log_appended_lsn")?)
+    }
+
+    fn kept_bytes(&self, kept: Kept) -> Result<f64, BenchError> {
+        self.metric(match kept {
+            Kept::States => "kidoku_user_bytes",
+            Kept::Messages => "kidoku_channel_bytes",
+        })
     }
 }
 

@@ -100,11 +100,6 @@ impl Process {
         })
     }
 
-    /// The directory that goes with it.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -210,7 +205,7 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("600");
         let process = Process::start("x", command, dir(), &Cpus::default(), "").unwrap();
-        let (path, pid) = (process.dir().to_path_buf(), process.pid());
+        let (path, pid) = (process.dir.path().to_path_buf(), process.pid());
         assert!(path.exists() && Path::new(&format!("/proc/{pid}")).exists());
         drop(process);
         assert!(!path.exists() && !Path::new(&format!("/proc/{pid}")).exists());

@@ -1,9 +1,9 @@
-//! Redis, as its documentation says it should be set up for this: one thread of I/O, no snapshots, and
-//! the log of writes in each of its three ways.
+//! Redis with the settings of `bench/peers`, and its log of writes in each of the three ways.
 
-use super::Peer;
 use super::process::{OwnDir, Process, free_port, listens};
+use super::{Kept, Peer};
 use crate::error::BenchError;
+use crate::number::figure;
 use crate::setup::Setup;
 use crate::wire::{Client, command};
 use std::fs;
@@ -46,6 +46,9 @@ pub(crate) struct Redis {
     name: String,
     address: SocketAddr,
 }
+
+/// How it is set up for this work.
+const SETTINGS: &str = include_str!("../../../../bench/peers/redis/redis.conf");
 
 /// How many times a port is tried that somebody else has taken meanwhile.
 const TRIES: usize = 3;
@@ -118,10 +121,6 @@ impl Redis {
 }
 
 impl Peer for Redis {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn address(&self) -> SocketAddr {
         self.address
     }
@@ -141,19 +140,25 @@ impl Peer for Redis {
         ];
         Ok(busy.iter().all(|name| fact(&info, name).unwrap_or(0) == 0))
     }
+
+    fn kept_bytes(&self, _: Kept) -> Result<f64, BenchError> {
+        let used = fact(&self.info()?, "used_memory");
+        let missing = || BenchError::Unavailable(format!("{}: no used_memory", self.name));
+        used.map(figure).ok_or_else(missing)
+    }
 }
 
+/// The settings of `bench/peers`, and behind them, where the last one counts, what is chosen here.
 fn configuration(port: u16, dir: &OwnDir, append_only: AppendOnly) -> String {
     format!(
-        "bind 127.0.0.1\nport {port}\ndaemonize no\ndir {}\nsave \"\"\nio-threads 1\nmaxclients 50000\n\
-         latency-tracking no\n{}",
+        "{SETTINGS}\nbind 127.0.0.1\nport {port}\ndaemonize no\nmaxclients 50000\ndir {}\n{}",
         dir.path().display(),
         append_only.lines()
     )
 }
 
 /// A number of `INFO`.
-fn fact(info: &str, name: &str) -> Option<u64> {
+pub(super) fn fact(info: &str, name: &str) -> Option<u64> {
     info.lines().find_map(|line| {
         let value = line.strip_prefix(name)?.strip_prefix(':')?;
         value.trim().parse().ok()

@@ -1,15 +1,17 @@
-//! What was measured, for people and for programs: tables on the terminal and as Markdown, all figures as
-//! JSON, every latency as an HDR log.
+//! What was measured, for people and for programs: tables on the terminal and as Markdown, a page with
+//! pictures, all figures as JSON, every latency as an HDR log.
 
+mod html;
 mod json;
 mod page;
+mod plot;
 mod raw;
 mod table;
 mod verdict;
 
 pub(crate) use raw::Raw;
 pub(crate) use table::Table;
-pub(crate) use verdict::{Aim, Figure};
+pub(crate) use verdict::Aim;
 
 use crate::error::BenchError;
 use crate::machine::About;
@@ -29,7 +31,16 @@ pub(crate) struct Section {
     pub(crate) aims: Vec<Aim>,
     /// Figures that are no contest.
     pub(crate) tables: Vec<Table>,
+    pub(crate) bars: Vec<Bars>,
     pub(crate) notes: Vec<String>,
+}
+
+/// Some figures of one unit, for a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Bars {
+    pub(crate) title: String,
+    /// Each with its name.
+    pub(crate) bars: Vec<(String, f64)>,
 }
 
 /// All that was measured.
@@ -63,6 +74,7 @@ impl Report {
     pub(crate) fn write(&self, dir: &Path) -> Result<(), BenchError> {
         let files = [
             ("report.md", self.markdown()),
+            ("report.html", html::html(self)),
             ("figures.json", json::json(self)),
         ];
         for (name, text) in files {

@@ -61,7 +61,7 @@ fn body(section: &Section, form: Form) -> String {
         text.push_str(&form.title(3, &contest.plan.to_string()));
         text.push_str(&form.table(&table(contest)));
         text.push('\n');
-        for sentence in section.aims.iter().filter_map(|aim| aim.sentence(contest)) {
+        for sentence in aim_sentences(section, contest) {
             text.push_str(&form.item(&sentence));
         }
         for note in notes(contest) {
@@ -79,6 +79,12 @@ fn body(section: &Section, form: Form) -> String {
         text.push_str(&form.item(note));
     }
     text
+}
+
+/// What the comparisons of a section come to in a contest.
+pub(super) fn aim_sentences(section: &Section, contest: &Contest) -> Vec<String> {
+    let sentences = section.aims.iter().map(|aim| aim.sentence(contest));
+    sentences.flatten().collect()
 }
 
 /// Text in lines that fit a terminal; Markdown wraps itself.

@@ -102,6 +102,7 @@ mod tests {
     #[test]
     fn a_title_is_a_name_of_a_file_everywhere() {
         let plan = Plan {
+            title: "",
             connections: 200,
             pipeline: 1,
             pace: Pace::Open { per_second: 20_000 },

@@ -50,6 +50,16 @@ impl Aim {
         }
     }
 
+    /// Processor time beside another's, without an aim.
+    pub(crate) fn beside(ours: &'static str, theirs: &'static str) -> Self {
+        Self {
+            figure: Figure::CpuWhole,
+            ours,
+            theirs,
+            ratio_max: None,
+        }
+    }
+
     /// Times of answers beside another's, where both are asked the same number of times.
     pub(crate) fn p99(ours: &'static str, theirs: &'static str) -> Self {
         Self {

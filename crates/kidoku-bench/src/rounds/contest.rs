@@ -21,11 +21,13 @@ const REST_PARTS: u32 = 50;
 
 /// A server and what it is given to do.
 pub(crate) struct Entry {
+    pub(crate) name: String,
     pub(crate) peer: Box<dyn Peer>,
     /// The command, for people.
     pub(crate) what: String,
-    /// One for each thread of the generator; they go on from round to round.
-    pub(crate) works: Vec<Box<dyn Work>>,
+    /// What it can be given to do, by number. Of each, one for each thread of the generator; they go on
+    /// from round to round.
+    pub(crate) jobs: Vec<Vec<Box<dyn Work>>>,
 }
 
 /// What one server showed under one load.
@@ -44,13 +46,21 @@ pub(crate) struct Contest {
     pub(crate) lines: Vec<Line>,
 }
 
+/// One load: what all are given to do, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Which of the jobs.
+    pub(crate) job: usize,
+    pub(crate) plan: Plan,
+}
+
 /// Measures all entries under one load, round by round.
 ///
 /// # Errors
 /// A server that fails or answers wrong; then there are no figures at all.
 pub(crate) fn hold(
     entries: &mut [Entry],
-    plan: &Plan,
+    load: &Load,
     setup: &Setup,
     raw: &Raw,
     progress: &mut dyn FnMut(&str),
@@ -58,7 +68,7 @@ pub(crate) fn hold(
     let mut lines: Vec<Line> = entries
         .iter()
         .map(|entry| Line {
-            name: entry.peer.name().to_owned(),
+            name: entry.name.clone(),
             what: entry.what.clone(),
             samples: Vec::new(),
         })
@@ -66,10 +76,11 @@ pub(crate) fn hold(
     for round in 1..=setup.rounds {
         for (entry, line) in entries.iter_mut().zip(&mut lines) {
             let sample =
-                measure(entry, plan, setup, raw, round).map_err(|error| error.of(&line.name))?;
+                measure(entry, load, setup, raw, round).map_err(|error| error.of(&line.name))?;
             progress(&format!(
-                "  round {round} of {}, {plan}: {}: {}/s, {} µs of processor each, p99 {} ms",
+                "  round {round} of {}, {}: {}: {}/s, {} µs of processor each, p99 {} ms",
                 setup.rounds,
+                load.plan,
                 line.name,
                 shown(sample.rate),
                 shown(sample.cpu_us),
@@ -78,13 +89,16 @@ pub(crate) fn hold(
             line.samples.push(sample);
         }
     }
-    Ok(Contest { plan: *plan, lines })
+    Ok(Contest {
+        plan: load.plan,
+        lines,
+    })
 }
 
 /// One round of one server: from rest to rest.
 fn measure(
     entry: &mut Entry,
-    plan: &Plan,
+    Load { job, plan }: &Load,
     setup: &Setup,
     raw: &Raw,
     round: usize,
@@ -94,16 +108,22 @@ fn measure(
     settle(peer)?;
     let before = Probe::of(pid);
     let probe = || Probe::of(pid);
-    let run = run(peer.address(), plan, &mut entry.works, &setup.client, probe)
-        .map_err(BenchError::Failed)?;
+    let works = entry
+        .jobs
+        .get_mut(*job)
+        .map_or(&mut [][..], Vec::as_mut_slice);
+    let run = run(peer.address(), plan, works, &setup.client, probe).map_err(BenchError::Failed)?;
     settle(peer)?;
     let after = Probe::of(pid);
-    raw.latencies(peer.name(), plan, round, &run.outcome.latencies)?;
+    raw.latencies(&entry.name, plan, round, &run.outcome.latencies)?;
     Ok(Sample::of(&run, &Around { before, after }))
 }
 
 /// Waits until a server has written all that it writes behind its answers, and rests.
-fn settle(peer: &dyn Peer) -> Result<(), BenchError> {
+///
+/// # Errors
+/// It does not come to rest, or can not be asked.
+pub(crate) fn settle(peer: &dyn Peer) -> Result<(), BenchError> {
     let begun = Instant::now();
     loop {
         let before = Cpu::of(peer.pid());

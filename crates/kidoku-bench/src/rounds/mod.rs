@@ -4,6 +4,6 @@ mod contest;
 mod noise;
 mod sample;
 
-pub(crate) use contest::{Contest, Entry, Line, hold};
+pub(crate) use contest::{Contest, Entry, Line, Load, hold, settle};
 pub(crate) use noise::{Comparison, Spread};
 pub(crate) use sample::{Point, Sample};

@@ -1,6 +1,6 @@
 //! A client that asks and waits: for filling a server before it is measured, and for questions about it.
 
-use super::Scan;
+use super::{Framing, RESP, Scan};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -13,9 +13,6 @@ const READ_BYTES: usize = 1 << 16;
 /// hold on both sides, so that neither waits for the other.
 const BATCH_BYTES: usize = 1 << 15;
 
-/// The raw bytes of a reply.
-pub(crate) type Reply = Vec<u8>;
-
 /// A connection that waits for its answers.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -25,11 +22,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a server that speaks RESP.
     ///
     /// # Errors
     /// Nobody listens there.
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        Self::framed(address, RESP)
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub(crate) fn framed(address: SocketAddr, framing: Framing) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -37,7 +42,7 @@ impl Client {
         Ok(Self {
             stream,
             input: Vec::new(),
-            scan: Scan::default(),
+            scan: Scan::new(framing),
         })
     }
 
@@ -45,7 +50,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection breaks, or what comes is no reply.
-    pub(crate) fn ask(&mut self, request: &[u8]) -> io::Result<Reply> {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         self.stream.write_all(request)?;
         self.reply()
     }
@@ -79,7 +84,7 @@ impl Client {
         Ok(())
     }
 
-    fn reply(&mut self) -> io::Result<Reply> {
+    fn reply(&mut self) -> io::Result<Vec<u8>> {
         let mut piece = [0; READ_BYTES];
         loop {
             if let Some(end) = self.scan.end(&self.input).map_err(io::Error::other)? {

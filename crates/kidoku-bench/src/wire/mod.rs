@@ -3,9 +3,12 @@
 //! is measured.
 
 mod client;
+pub(crate) mod postgres;
 mod scan;
 mod template;
+mod value;
 
-pub(crate) use client::{Client, Reply};
-pub(crate) use scan::Scan;
-pub(crate) use template::{Template, command};
+pub(crate) use client::Client;
+pub(crate) use scan::{Framing, RESP, Scan};
+pub(crate) use template::{Template, command, message};
+pub(crate) use value::Value;

@@ -1,6 +1,14 @@
 //! The rows of the bench: what is done, to whom, and what each has to answer.
 
 mod ack;
+mod disk;
+mod entrants;
+mod fixed;
+mod memory;
+mod place;
+mod post;
+mod state;
+mod told;
 
 use crate::error::BenchError;
 use crate::report::{Raw, Section};
@@ -15,8 +23,30 @@ pub(crate) struct Row {
 }
 
 /// All rows, in the order they run.
-pub(crate) const ROWS: &[Row] = &[Row {
-    name: "ack",
-    about: "acks that move cursors, beside Redis HSET",
-    run: ack::run,
-}];
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "ack",
+        about: "acks that move cursors, beside the same write in Redis, PostgreSQL and Go",
+        run: ack::run,
+    },
+    Row {
+        name: "state",
+        about: "all of a user with 200 channels, exact, beside counts in Redis and PostgreSQL",
+        run: state::run,
+    },
+    Row {
+        name: "post",
+        about: "a message to a channel of 10,000 members, beside a counter for each",
+        run: post::run,
+    },
+    Row {
+        name: "memory",
+        about: "bytes of a read state and of a message",
+        run: memory::run,
+    },
+    Row {
+        name: "disk",
+        about: "bytes written to the disk for each ack",
+        run: disk::run,
+    },
+];

@@ -31,6 +31,9 @@ pub(super) struct Bench {
     /// Where servers have their data [default: the system's place for temporary files]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Measure beside these only: redis, postgres, go-lru, or none [default: all that are installed]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    beside: Option<Vec<String>>,
     /// Processors of the servers, like 0-2, or any [default: all but the last]
     #[arg(long, value_name = "LIST")]
     server_cpus: Option<String>,
@@ -54,6 +57,7 @@ impl Bench {
             out: self.out.clone(),
             data: self.data.clone().unwrap_or_else(std::env::temp_dir),
             program,
+            beside: self.beside.clone(),
             server_cpus: self.server_cpus.clone(),
             client_cpus: self.client_cpus.clone(),
         };
