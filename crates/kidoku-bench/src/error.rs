@@ -13,6 +13,8 @@ pub enum BenchError {
     Failed(String),
     /// A file that can not be read or written.
     Io(String),
+    /// It was stopped from outside; what it had started is gone.
+    Stopped,
 }
 
 impl BenchError {
@@ -29,15 +31,19 @@ impl BenchError {
             Self::Unavailable(text) => Self::Unavailable(format!("{who}: {text}")),
             Self::Failed(text) => Self::Failed(format!("{who}: {text}")),
             Self::Io(text) => Self::Io(format!("{who}: {text}")),
+            Self::Stopped => Self::Stopped,
         }
     }
 }
 
 impl fmt::Display for BenchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Unavailable(text) | Self::Failed(text) | Self::Io(text)) =
-            self;
-        f.write_str(text)
+        f.write_str(match self {
+            Self::Usage(text) | Self::Unavailable(text) | Self::Failed(text) | Self::Io(text) => {
+                text
+            }
+            Self::Stopped => "stopped",
+        })
     }
 }
 

@@ -16,12 +16,14 @@ mod peer;
 mod report;
 mod rounds;
 mod setup;
+mod stop;
 mod wire;
 mod work;
 
 pub use error::BenchError;
 pub use options::Options;
 pub use report::Report;
+pub use stop::Stop;
 
 use machine::About;
 use report::Raw;
@@ -44,8 +46,8 @@ pub fn rows() -> Vec<(&'static str, &'static str)> {
 /// What was asked for is refused, a program is missing, a server fails or answers wrong, or a file can
 /// not be written.
 pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report, BenchError> {
-    let rows = chosen(&options.rows)?;
     let setup = options.setup()?;
+    let rows = chosen(&options.rows, &setup)?;
     machine::raise_limit(FILES).map_err(BenchError::Usage)?;
     if let Some(out) = &options.out {
         fs::create_dir_all(out).map_err(|error| BenchError::file(out, &error))?;
@@ -62,7 +64,12 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     }
     for row in rows {
         progress(&format!("{}: {}", row.name, row.about));
-        let section = (row.run)(&setup, &raw.of_row(row.name), progress)?;
+        let measured = (row.run)(&setup, &raw.of_row(row.name), progress);
+        if setup.stop.is_wished() {
+            // Whatever failed did so for that reason.
+            return Err(BenchError::Stopped);
+        }
+        let section = measured?;
         report.sections.push(section);
         if let Some(out) = &options.out {
             // After each row, so that a failure of the next one loses nothing.
@@ -72,15 +79,25 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report, 
     Ok(report)
 }
 
-/// The rows of these names, all when there is none.
-fn chosen(names: &[String]) -> Result<Vec<&'static Row>, BenchError> {
+/// The rows of these names, all that can be measured when there is none.
+fn chosen(names: &[String], setup: &Setup) -> Result<Vec<&'static Row>, BenchError> {
     let is_known = |name: &str| ROWS.iter().any(|row| row.name == name);
     if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         let known: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         let text = format!("no row {unknown:?}; there are {}", known.join(", "));
         return Err(BenchError::Usage(text));
     }
-    let wanted = |row: &&Row| names.is_empty() || names.iter().any(|name| name == row.name);
+    let fits = |row: &Row| setup.against.is_none() || row.is_for_given;
+    let wanted = |row: &&Row| match names.is_empty() {
+        true => fits(row),
+        false => names.iter().any(|name| name == row.name),
+    };
+    if let Some(row) = ROWS.iter().filter(wanted).find(|row| !fits(row)) {
+        return Err(BenchError::Usage(format!(
+            "the row {} needs servers of its own, so not --against",
+            row.name
+        )));
+    }
     Ok(ROWS.iter().filter(wanted).collect())
 }
 

@@ -37,9 +37,10 @@ pub(crate) fn grouped(value: u64) -> String {
     text
 }
 
-/// A figure with three digits that say something, or all before the point.
+/// A figure with three digits that say something, or all before the point; `-` when it is none.
 pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
+        size if size.is_nan() => "-".to_owned(),
         size if size >= 1_000.0 => whole(value),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -72,6 +73,7 @@ mod tests {
     fn figures_have_as_many_digits_as_say_something() {
         let cases = [
             (0.0, "0.00"),
+            (f64::NAN, "-"),
             (0.1234, "0.123"),
             (1.234, "1.23"),
             (-12.34, "-12.3"),

@@ -2,6 +2,8 @@
 
 use crate::machine::place::Cpus;
 use crate::peer::Contender;
+use crate::stop::Stop;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,12 +23,27 @@ pub(crate) struct Setup {
     pub(crate) duration: Duration,
     /// Beside whom Kidoku is measured, by [`Contender::kind`]; all that are installed when `None`.
     pub(crate) beside: Option<Vec<String>>,
+    /// The one server that is measured, instead of all that could be started.
+    pub(crate) against: Option<Against>,
+    pub(crate) stop: Stop,
+}
+
+/// A server that runs already.
+#[derive(Clone, Debug)]
+pub(crate) struct Against {
+    pub(crate) address: SocketAddr,
+    pub(crate) key: Option<String>,
+    /// In front of all names, so that they are nobody else's.
+    pub(crate) prefix: String,
 }
 
 impl Setup {
-    /// True when a server was not left out.
+    /// True when a server takes part: the one that was named, or else all that were not left out.
     pub(crate) fn measures(&self, contender: Contender) -> bool {
+        if self.against.is_some() || contender == Contender::Given {
+            return self.against.is_some() && contender == Contender::Given;
+        }
         let is_named = |beside: &Vec<String>| beside.iter().any(|name| name == contender.kind());
-        matches!(contender, Contender::Kidoku(_)) || self.beside.as_ref().is_none_or(is_named)
+        contender.is_ours() || self.beside.as_ref().is_none_or(is_named)
     }
 }

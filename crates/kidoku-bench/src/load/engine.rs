@@ -195,7 +195,7 @@ impl<'a> Engine<'a> {
             self.busy = figure(used_ns) / figure(measured_ns);
         }
         if self.told.failed.load(Ordering::Relaxed) {
-            return Err("another thread of the generator has failed".to_owned());
+            return Err("the run was ended".to_owned());
         }
         let silent_ns = now_ns.saturating_sub(self.last_answer_ns);
         let waits = || self.connections.iter().any(|one| one.open() > 0);

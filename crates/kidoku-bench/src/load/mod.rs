@@ -21,6 +21,7 @@ pub(crate) use plan::{Pace, Plan};
 pub(crate) use recorder::{Interval, Latencies, percentile};
 
 use crate::machine::place::{Cpus, Placed};
+use crate::stop::Stop;
 use crate::wire::{Client, Framing, RESP};
 use connection::Connection;
 use engine::{Engine, Told};
@@ -93,7 +94,7 @@ pub(crate) fn run<T>(
     address: SocketAddr,
     plan: &Plan,
     works: &mut [Box<dyn Work>],
-    cpus: &Cpus,
+    (cpus, stop): (&Cpus, &Stop),
     mut probe: impl FnMut() -> T,
 ) -> Result<Run<T>, String> {
     let lots = connect(address, plan, works)?;
@@ -116,7 +117,7 @@ pub(crate) fn run<T>(
             }));
         }
         let mut mark = |after: Duration| {
-            sleep_until(start + after, &told.failed);
+            sleep_until(start + after, &told.failed, stop);
             let answered = told.answered.load(Ordering::Relaxed);
             Mark {
                 at: Instant::now(),
@@ -173,8 +174,11 @@ fn greeted(address: SocketAddr, work: &dyn Work) -> std::io::Result<std::net::Tc
     client.into_stream()
 }
 
-fn sleep_until(time: Instant, failed: &AtomicBool) {
+fn sleep_until(time: Instant, failed: &AtomicBool, stop: &Stop) {
     loop {
+        if stop.is_wished() {
+            failed.store(true, Ordering::Relaxed);
+        }
         let left = time.saturating_duration_since(Instant::now());
         if left.is_zero() || failed.load(Ordering::Relaxed) {
             return;

@@ -86,7 +86,7 @@ fn run_on(address: SocketAddr, plan: &Plan, threads: usize) -> Result<Run<()>, S
         address,
         plan,
         &mut numbers(threads),
-        &Cpus::default(),
+        (&Cpus::default(), &Stop::default()),
         || (),
     )
 }
@@ -159,7 +159,14 @@ fn a_wrong_answer_ends_the_run_with_what_was_said() {
         duration: Duration::from_secs(60),
         ..plan(1, 1, Pace::Closed)
     };
-    let why = run(address, &plan, &mut works, &Cpus::default(), || ()).unwrap_err();
+    let why = run(
+        address,
+        &plan,
+        &mut works,
+        (&Cpus::default(), &Stop::default()),
+        || (),
+    )
+    .unwrap_err();
     assert_eq!(why, "a wrong answer: :8\\r\\n");
     assert!(begun.elapsed() < Duration::from_secs(30));
 }

@@ -141,8 +141,8 @@ impl Peer for Golru {
         self.address
     }
 
-    fn pid(&self) -> u32 {
-        self.process.pid()
+    fn pid(&self) -> Option<u32> {
+        Some(self.process.pid())
     }
 
     /// Makes it commit what it would commit within half a minute.

@@ -105,8 +105,8 @@ impl Peer for Kidoku {
         self.resp
     }
 
-    fn pid(&self) -> u32 {
-        self.process.pid()
+    fn pid(&self) -> Option<u32> {
+        Some(self.process.pid())
     }
 
     /// Settled when the store has all that the log has.

@@ -4,6 +4,7 @@
 //! What the others need besides their programs, settings, scripts and sources, comes from `bench/peers`
 //! and is a part of this program, so that it measures the same wherever it is installed.
 
+mod given;
 mod golru;
 mod kidoku;
 mod postgres;
@@ -17,6 +18,7 @@ pub(crate) use redis::AppendOnly;
 
 use crate::error::BenchError;
 use crate::setup::Setup;
+use given::Given;
 use golru::Golru;
 use kidoku::Kidoku;
 use postgres::Postgres;
@@ -28,8 +30,8 @@ pub(crate) trait Peer {
     /// Where it takes requests.
     fn address(&self) -> SocketAddr;
 
-    /// Its process, the parent of all others it has.
-    fn pid(&self) -> u32;
+    /// Its process, the parent of all others it has; `None` = it is not on this machine.
+    fn pid(&self) -> Option<u32>;
 
     /// False while it still writes what it has answered already, so that this can be waited for and
     /// counted. May make it write at once what it would write later.
@@ -59,6 +61,8 @@ pub(crate) enum Contender {
     Redis(AppendOnly),
     Postgres,
     Golru(Layout),
+    /// The Kidoku that was named, whatever its durability.
+    Given,
 }
 
 impl Contender {
@@ -73,13 +77,19 @@ impl Contender {
             Self::Postgres => "postgres",
             Self::Golru(Layout::Map) => "go-lru map",
             Self::Golru(Layout::Slice) => "go-lru slice",
+            Self::Given => "kidoku, as given",
         }
+    }
+
+    /// True for those that are what this is about, and not something beside it.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Kidoku(_) | Self::Given)
     }
 
     /// The word by which it is chosen.
     pub(crate) fn kind(self) -> &'static str {
         match self {
-            Self::Kidoku(_) => "kidoku",
+            Self::Kidoku(_) | Self::Given => "kidoku",
             Self::Redis(_) => "redis",
             Self::Postgres => "postgres",
             Self::Golru(_) => "go-lru",
@@ -96,6 +106,7 @@ impl Contender {
             Self::Redis(append_only) => Box::new(Redis::start(setup, append_only)?),
             Self::Postgres => Box::new(Postgres::start(setup)?),
             Self::Golru(layout) => Box::new(Golru::start(setup, layout)?),
+            Self::Given => Box::new(Given::find(setup)?),
         })
     }
 }

@@ -117,8 +117,8 @@ impl Peer for Postgres {
         self.address
     }
 
-    fn pid(&self) -> u32 {
-        self.pid
+    fn pid(&self) -> Option<u32> {
+        Some(self.pid)
     }
 
     /// What it writes behind its answers are checkpoints minutes apart: they are not waited for, and their

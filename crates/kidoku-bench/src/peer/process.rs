@@ -5,6 +5,7 @@ use crate::machine::place::{Cpus, Placed};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -80,6 +81,8 @@ impl Process {
         let both = out.try_clone().map_err(failed)?;
         let _placed = Placed::on(cpus);
         let child = command
+            // Not of the terminal's group: an interrupt is for the bench, which stops it in order.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(both)

@@ -125,8 +125,8 @@ impl Peer for Redis {
         self.address
     }
 
-    fn pid(&self) -> u32 {
-        self.process.pid()
+    fn pid(&self) -> Option<u32> {
+        Some(self.process.pid())
     }
 
     /// Settled when no rewrite of the log runs or waits, and nothing waits for a sync.

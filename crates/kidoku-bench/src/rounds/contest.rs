@@ -9,6 +9,7 @@ use crate::number::shown;
 use crate::peer::Peer;
 use crate::report::Raw;
 use crate::setup::Setup;
+use crate::stop::Stop;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -105,15 +106,16 @@ fn measure(
 ) -> Result<Sample, BenchError> {
     let peer = entry.peer.as_ref();
     let pid = peer.pid();
-    settle(peer)?;
+    settle(peer, &setup.stop)?;
     let before = Probe::of(pid);
     let probe = || Probe::of(pid);
     let works = entry
         .jobs
         .get_mut(*job)
         .map_or(&mut [][..], Vec::as_mut_slice);
-    let run = run(peer.address(), plan, works, &setup.client, probe).map_err(BenchError::Failed)?;
-    settle(peer)?;
+    let (cpus, stop) = (&setup.client, &setup.stop);
+    let run = run(peer.address(), plan, works, (cpus, stop), probe).map_err(BenchError::Failed)?;
+    settle(peer, stop)?;
     let after = Probe::of(pid);
     raw.latencies(&entry.name, plan, round, &run.outcome.latencies)?;
     Ok(Sample::of(&run, &Around { before, after }))
@@ -123,12 +125,16 @@ fn measure(
 ///
 /// # Errors
 /// It does not come to rest, or can not be asked.
-pub(crate) fn settle(peer: &dyn Peer) -> Result<(), BenchError> {
+pub(crate) fn settle(peer: &dyn Peer, stop: &Stop) -> Result<(), BenchError> {
     let begun = Instant::now();
     loop {
-        let before = Cpu::of(peer.pid());
+        let cpu = || peer.pid().map(Cpu::of).unwrap_or_default();
+        let before = cpu();
         sleep(SETTLE_GLANCE);
-        let used = Cpu::of(peer.pid()).since(before);
+        let used = cpu().since(before);
+        if stop.is_wished() {
+            return Err(BenchError::Stopped);
+        }
         if used < SETTLE_GLANCE / REST_PARTS && peer.is_settled()? {
             return Ok(());
         }

@@ -9,32 +9,33 @@ use std::time::Duration;
 /// What is read when the measured time begins and when it ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
-    server: Cpu,
+    /// `None` = it is not on this machine.
+    server: Option<Cpu>,
     own: Cpu,
     pressure: Pressure,
-    written_bytes: u64,
+    written_bytes: Option<u64>,
 }
 
 impl Probe {
     /// Of a server, and of the machine it runs on.
-    pub(super) fn of(pid: u32) -> Self {
+    pub(super) fn of(pid: Option<u32>) -> Self {
         Self {
             // First, as the others take time in which the server goes on.
-            server: Cpu::of(pid),
+            server: pid.map(Cpu::of),
             own: Cpu::of_one(std::process::id()),
             pressure: Pressure::now(),
-            written_bytes: written_bytes(pid),
+            written_bytes: pid.map(written_bytes),
         }
     }
 
     /// Processor time of the server since another probe.
-    pub(super) fn server_since(&self, before: &Self) -> Duration {
-        self.server.since(before.server)
+    pub(super) fn server_since(&self, before: &Self) -> Option<Duration> {
+        Some(self.server?.since(before.server?))
     }
 
     /// Bytes that the server caused to be written since another probe.
-    pub(super) fn written_since(&self, before: &Self) -> u64 {
-        self.written_bytes.saturating_sub(before.written_bytes)
+    pub(super) fn written_since(&self, before: &Self) -> Option<u64> {
+        Some(self.written_bytes?.saturating_sub(before.written_bytes?))
     }
 }
 
@@ -53,7 +54,8 @@ pub(crate) struct Point {
 pub(crate) struct Sample {
     /// Answers in a second of the measured time.
     pub(crate) rate: f64,
-    /// Microseconds of the server's processor for each answer in the measured time.
+    /// Microseconds of the server's processor for each answer in the measured time; this and the next
+    /// three are no number when the server is not on this machine.
     pub(crate) cpu_us: f64,
     /// The same from before the warm-up until all was written that is written behind the answers, for
     /// each answer of that time.
@@ -93,14 +95,19 @@ impl Sample {
         let all = figure(outcome.answered.max(1));
         let whole = around.after.server_since(&around.before);
         let pressure = |since: fn(Pressure, Pressure, Duration, Duration) -> f64| {
-            since(end.probe.pressure, begin.probe.pressure, server + own, time)
+            since(
+                end.probe.pressure,
+                begin.probe.pressure,
+                server.unwrap_or_default() + own,
+                time,
+            )
         };
         Self {
             rate: answered / time.as_secs_f64().max(f64::MIN_POSITIVE),
-            cpu_us: micros(server) / answered.max(1.0),
-            cpu_whole_us: micros(whole) / all,
-            server_cores: figure(nanos(server)) / figure(nanos(time).max(1)),
-            written_bytes: figure(around.after.written_since(&around.before)) / all,
+            cpu_us: known(server.map(micros)) / answered.max(1.0),
+            cpu_whole_us: known(whole.map(micros)) / all,
+            server_cores: known(server.map(micros)) / micros(time).max(1.0),
+            written_bytes: known(around.after.written_since(&around.before).map(figure)) / all,
             latencies: outcome.latencies.total.clone(),
             points: points(&outcome.latencies),
             client_busy: outcome.client_busy,
@@ -136,6 +143,11 @@ fn points(latencies: &Latencies) -> Vec<Point> {
         }
     };
     latencies.intervals.iter().map(of).collect()
+}
+
+/// What can not be known is no number.
+fn known(figure: Option<f64>) -> f64 {
+    figure.unwrap_or(f64::NAN)
 }
 
 fn micros(time: Duration) -> f64 {

@@ -11,7 +11,7 @@ use crate::load::{Pace, Plan, Work};
 use crate::number::grouped;
 use crate::peer::{AppendOnly, Contender, Durability, Layout};
 use crate::report::{Aim, Raw, Section};
-use crate::rounds::{Load, hold};
+use crate::rounds::Load;
 use crate::setup::Setup;
 use crate::wire::postgres::completed;
 use crate::wire::{Template, command};
@@ -139,6 +139,10 @@ pub(super) fn entrants() -> Vec<Entrant> {
     vec![
         ours(Durability::Sync),
         ours(Durability::Memory),
+        Entrant {
+            contender: Contender::Given,
+            ..ours(Durability::Sync)
+        },
         redis(AppendOnly::Always),
         redis_exact,
         redis(AppendOnly::EverySecond),
@@ -158,6 +162,12 @@ pub(super) fn entrants() -> Vec<Entrant> {
             jobs: &[|place| golru(place, ack), |place| golru(place, busy_ack)],
         },
     ]
+}
+
+/// The channels of the row, by their names in Kidoku.
+pub(super) fn made(place: &Place) -> Vec<String> {
+    let name = |number| place.name(&format!("channel:{number:04}"));
+    (1..=CHANNELS).map(name).collect()
 }
 
 /// What a command answers that sets all channels of a user.
@@ -275,11 +285,8 @@ pub(super) fn run(
     raw: &Raw,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
-    let (mut entries, mut notes) = gather(&entrants(), setup, progress)?;
-    let mut contests = Vec::new();
-    for load in loads(setup) {
-        contests.push(hold(&mut entries, &load, setup, raw, progress)?);
-    }
+    let gathered = gather(&entrants(), made, setup, progress)?;
+    let (contests, mut notes) = gathered.measure(&loads(setup), setup, raw, progress)?;
     notes.extend(NOTES.map(str::to_owned));
     Ok(Section {
         name: "ack",

@@ -7,7 +7,7 @@ use crate::machine::file_system;
 use crate::number::shown;
 use crate::peer::Contender;
 use crate::report::{Bars, Raw, Section, Table};
-use crate::rounds::{Contest, Line, Spread, hold};
+use crate::rounds::{Contest, Line, Spread};
 use crate::setup::Setup;
 
 /// Loads: where many acks share a sync, and where few do.
@@ -51,14 +51,12 @@ pub(super) fn run(
         .into_iter()
         .filter(|entrant| keeps_what_it_answers(entrant.contender))
         .collect();
-    let (mut entries, notes) = gather(&entrants, setup, progress)?;
+    let loads = LOADS.map(|(connections, pipeline)| ack::load(setup, connections, pipeline));
+    let gathered = gather(&entrants, ack::made, setup, progress)?;
+    let (contests, notes) = gathered.measure(&loads, setup, raw, progress)?;
     section.notes = notes;
-    for (connections, pipeline) in LOADS {
-        let load = ack::load(setup, connections, pipeline);
-        let contest = hold(&mut entries, &load, setup, raw, progress)?;
-        section.tables.push(table(&contest));
-        section.bars.push(bars(&contest));
-    }
+    section.tables = contests.iter().map(table).collect();
+    section.bars = contests.iter().map(bars).collect();
     Ok(section)
 }
 

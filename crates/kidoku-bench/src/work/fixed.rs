@@ -13,6 +13,8 @@ pub(super) type Numbers = fn(u64) -> [u64; 3];
 pub(super) struct Fixed {
     template: Template,
     answer: Vec<u8>,
+    /// As right as the other.
+    or: Vec<u8>,
     framing: Framing,
     greeting: Vec<(Vec<u8>, &'static [u8])>,
     numbers: Numbers,
@@ -28,9 +30,20 @@ impl Fixed {
         numbers: Numbers,
     ) -> Box<dyn Work> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        Self::either(place, &words, [answer, answer], numbers)
+    }
+
+    /// The same with two answers that are both right.
+    pub(super) fn either(
+        place: &Place,
+        words: &[&str],
+        [answer, or]: [&str; 2],
+        numbers: Numbers,
+    ) -> Box<dyn Work> {
         Box::new(Self {
-            template: Template::resp(&words),
+            template: Template::resp(words),
             answer: answer.as_bytes().to_vec(),
+            or: or.as_bytes().to_vec(),
             framing: RESP,
             greeting: place.greeting(),
             numbers,
@@ -44,6 +57,7 @@ impl Fixed {
         Box::new(Self {
             template: Template::joined(templates),
             answer: answer.as_bytes().to_vec(),
+            or: answer.as_bytes().to_vec(),
             framing: Framing::Resp {
                 replies: count_of(commands.len()),
             },
@@ -62,6 +76,7 @@ impl Fixed {
     ) -> Box<dyn Work> {
         Box::new(Self {
             template: Template::postgres(statement, parameters),
+            or: answer.clone(),
             answer,
             framing: Framing::Postgres,
             greeting: postgres::opening("postgres", "peers", STATEMENTS),
@@ -88,6 +103,6 @@ impl Work for Fixed {
     }
 
     fn is_right(&mut self, _: u64, reply: &[u8]) -> bool {
-        reply == self.answer
+        reply == self.answer || reply == self.or
     }
 }

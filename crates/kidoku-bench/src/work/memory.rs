@@ -102,7 +102,8 @@ fn kidoku_states(place: &Place) -> io::Result<()> {
     let name = |kind, number: u64| place.name(&format!("{kind}:{number}"));
     let joins = (1..=CHANNELS).map(|number| {
         let mut words = vec!["KD.JOIN".to_owned(), name("channel", number)];
-        let members = (1..=USERS).filter(|user| (number - 1 + STEP - user % STEP) % STEP == 0);
+        let members =
+            (1..=USERS).filter(|user| (number - 1 + STEP - user % STEP).is_multiple_of(STEP));
         words.extend(members.map(|user| name("user", user)));
         command(&words)
     });
@@ -183,22 +184,35 @@ fn postgres_messages(place: &Place) -> io::Result<()> {
 /// Puts it there: bytes for each by the server's own count, and by the growth of the process.
 fn measure(stock: &Stock, setup: &Setup) -> Result<(f64, f64), BenchError> {
     let peer = stock.contender.start(setup)?;
-    let place = Place {
-        address: peer.address(),
-        prefix: String::new(),
-        key: None,
-    };
-    settle(peer.as_ref())?;
+    let place = Place::of(peer.as_ref(), setup, stock.contender);
+    settle(peer.as_ref(), &setup.stop)?;
     let bytes = || -> Result<(f64, f64), BenchError> {
         let own = peer.kept_bytes(stock.kept)?;
-        Ok((own, figure(resident_bytes(peer.pid()))))
+        Ok((own, figure(peer.pid().map_or(0, resident_bytes))))
     };
     let before = bytes()?;
     (stock.fill)(&place).map_err(|error| BenchError::Failed(format!("{}: {error}", stock.what)))?;
-    settle(peer.as_ref())?;
+    settle(peer.as_ref(), &setup.stop)?;
     let after = bytes()?;
     let each = |before: f64, after: f64| (after - before) / figure(stock.count);
     Ok((each(before.0, after.0), each(before.1, after.1)))
+}
+
+/// Whether a read state of Kidoku takes as little as it should.
+fn verdict(stock: &Stock, own: f64) -> Option<String> {
+    if !stock.contender.is_ours() || stock.kept != Kept::States {
+        return None;
+    }
+    let outcome = if own <= STATE_BYTES_AIM {
+        "met"
+    } else {
+        "MISSED"
+    };
+    Some(format!(
+        "a read state of {} takes {} bytes; aim: at most {STATE_BYTES_AIM}, {outcome}",
+        stock.contender.name(),
+        shown(own)
+    ))
 }
 
 /// Measures the row.
@@ -231,26 +245,14 @@ pub(super) fn run(
             stock.what
         ));
         let (own, process) = match measure(stock, setup) {
-            Err(BenchError::Unavailable(why))
-                if !matches!(stock.contender, Contender::Kidoku(_)) =>
-            {
+            Err(BenchError::Unavailable(why)) if !stock.contender.is_ours() => {
                 progress(&format!("  WARNING: {name} was not measured: {why}"));
                 notes.push(format!("{name} was not measured: {why}"));
                 continue;
             }
             measured => measured.map_err(|error| error.of(name))?,
         };
-        if matches!(stock.contender, Contender::Kidoku(_)) && stock.kept == Kept::States {
-            let outcome = if own <= STATE_BYTES_AIM {
-                "met"
-            } else {
-                "MISSED"
-            };
-            notes.push(format!(
-                "a read state of {name} takes {} bytes; aim: at most {STATE_BYTES_AIM}, {outcome}",
-                shown(own)
-            ));
-        }
+        notes.extend(verdict(stock, own));
         let bar = |value| (format!("{name}: {}", stock.what), value);
         own_bars.push(bar(own));
         process_bars.push(bar(process));

@@ -19,34 +19,44 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// What it measures, in a line.
     pub(crate) about: &'static str,
-    pub(crate) run: fn(&Setup, &Raw, &mut dyn FnMut(&str)) -> Result<Section, BenchError>,
+    /// True when it can be measured on a server that runs already.
+    pub(crate) is_for_given: bool,
+    pub(crate) run: Run,
 }
+
+/// Measures a row, and tells how far it is.
+type Run = fn(&Setup, &Raw, &mut dyn FnMut(&str)) -> Result<Section, BenchError>;
 
 /// All rows, in the order they run.
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "ack",
         about: "acks that move cursors, beside the same write in Redis, PostgreSQL and Go",
+        is_for_given: true,
         run: ack::run,
     },
     Row {
         name: "state",
         about: "all of a user with 200 channels, exact, beside counts in Redis and PostgreSQL",
+        is_for_given: true,
         run: state::run,
     },
     Row {
         name: "post",
         about: "a message to a channel of 10,000 members, beside a counter for each",
+        is_for_given: true,
         run: post::run,
     },
     Row {
         name: "memory",
         about: "bytes of a read state and of a message",
+        is_for_given: false,
         run: memory::run,
     },
     Row {
         name: "disk",
         about: "bytes written to the disk for each ack",
+        is_for_given: false,
         run: disk::run,
     },
 ];

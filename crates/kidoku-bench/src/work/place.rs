@@ -1,5 +1,8 @@
 //! Where a server of a row is, and how it is spoken to.
 
+use crate::peer::{Contender, Peer};
+use crate::setup::Setup;
+use crate::stop::Stop;
 use crate::wire::{Client, Framing, Value, command, postgres};
 use std::io;
 use std::net::SocketAddr;
@@ -11,9 +14,40 @@ pub(super) struct Place {
     /// Stands in front of all names, so that they are nobody else's. Empty where the server is our own.
     pub(super) prefix: String,
     pub(super) key: Option<String>,
+    pub(super) stop: Stop,
 }
 
 impl Place {
+    /// Where a server is that takes part.
+    pub(super) fn of(peer: &dyn Peer, setup: &Setup, contender: Contender) -> Self {
+        let against = setup.against.as_ref();
+        let against = against.filter(|_| contender == Contender::Given);
+        Self {
+            address: peer.address(),
+            prefix: against.map_or_else(String::new, |against| against.prefix.clone()),
+            key: against.and_then(|against| against.key.clone()),
+            stop: setup.stop.clone(),
+        }
+    }
+
+    /// One that nobody is at.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        Self {
+            address: ([127, 0, 0, 1], 1).into(),
+            prefix: String::new(),
+            key: None,
+            stop: Stop::default(),
+        }
+    }
+
+    fn go_on(&self) -> Result<(), String> {
+        if self.stop.is_wished() {
+            return Err("stopped".to_owned());
+        }
+        Ok(())
+    }
+
     /// The name of a thing of Kidoku.
     pub(super) fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -39,6 +73,7 @@ impl Place {
         answer: &str,
     ) -> io::Result<()> {
         self.client()?.ask_all(requests, |reply| {
+            self.go_on()?;
             if reply == answer.as_bytes() {
                 return Ok(());
             }
@@ -49,11 +84,13 @@ impl Place {
 
     /// Sends many requests, none of which may fail.
     pub(super) fn told_all(&self, requests: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
-        self.client()?
-            .ask_all(requests, |reply| match reply.first() {
+        self.client()?.ask_all(requests, |reply| {
+            self.go_on()?;
+            match reply.first() {
                 Some(b'-') | None => Err(reply.escape_ascii().to_string()),
                 Some(_) => Ok(()),
-            })
+            }
+        })
     }
 
     /// What one command answers.

@@ -8,7 +8,7 @@ use crate::load::{Pace, Plan, Work};
 use crate::number::{count_of, grouped};
 use crate::peer::{AppendOnly, Contender, Durability, Layout};
 use crate::report::{Aim, Raw, Section};
-use crate::rounds::{Load, hold};
+use crate::rounds::Load;
 use crate::setup::Setup;
 use crate::wire::postgres::one_value;
 use crate::wire::{Framing, Template, command};
@@ -41,6 +41,12 @@ fn lots(word: impl Fn(u64) -> String) -> impl Iterator<Item = Vec<String>> {
 fn kidoku(place: &Place) -> Box<dyn Work> {
     let words = ["KD.POST", &place.name("channel:{0:2}"), "{1:11}"];
     Fixed::resp(place, &words, ":1\r\n", post)
+}
+
+/// The channels of the row, by their names in Kidoku.
+fn made(place: &Place) -> Vec<String> {
+    let name = |number| place.name(&format!("channel:{number:02}"));
+    (1..=CHANNELS).map(name).collect()
 }
 
 fn fill_kidoku(place: &Place) -> io::Result<()> {
@@ -143,8 +149,14 @@ fn fill_postgres(place: &Place) -> io::Result<()> {
     place.sql(&[&rows, "VACUUM ANALYZE"])
 }
 
+/// Answers 0 to a message that another connection's newer one has overtaken.
 fn golru(place: &Place) -> Box<dyn Work> {
-    Fixed::resp(place, &["POST", "{0:2}", "{1:11}"], ":1\r\n", post)
+    Fixed::either(
+        place,
+        &["POST", "{0:2}", "{1:11}"],
+        [":1\r\n", ":0\r\n"],
+        post,
+    )
 }
 
 fn fill_golru(place: &Place) -> io::Result<()> {
@@ -154,8 +166,8 @@ fn fill_golru(place: &Place) -> io::Result<()> {
 }
 
 fn entrants() -> Vec<Entrant> {
-    let kidoku = |durability| Entrant {
-        contender: Contender::Kidoku(durability),
+    let kidoku = |contender| Entrant {
+        contender,
         name: None,
         what: "KD.POST",
         fill: fill_kidoku,
@@ -170,8 +182,9 @@ fn entrants() -> Vec<Entrant> {
     };
     let (always, off) = (AppendOnly::Always, AppendOnly::Off);
     vec![
-        kidoku(Durability::Sync),
-        kidoku(Durability::Memory),
+        kidoku(Contender::Kidoku(Durability::Sync)),
+        kidoku(Contender::Kidoku(Durability::Memory)),
+        kidoku(Contender::Given),
         redis(always, "redis always, exact", "ZADD", |_| Ok(()), &[exact]),
         redis(
             off,
@@ -213,7 +226,7 @@ pub(super) fn run(
     raw: &Raw,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
-    let (mut entries, mut notes) = gather(&entrants(), setup, progress)?;
+    let gathered = gather(&entrants(), made, setup, progress)?;
     let load = Load {
         job: 0,
         plan: Plan {
@@ -225,7 +238,7 @@ pub(super) fn run(
             duration: setup.duration,
         },
     };
-    let contest = hold(&mut entries, &load, setup, raw, progress)?;
+    let (contests, mut notes) = gathered.measure(&[load], setup, raw, progress)?;
     notes.extend(NOTES.map(str::to_owned));
     Ok(Section {
         name: "post",
@@ -234,7 +247,7 @@ pub(super) fn run(
             "{CHANNELS} channels with the same {} members each; every message is new and names nobody.",
             grouped(USERS)
         ),
-        contests: vec![contest],
+        contests,
         aims: vec![
             Aim::beside("kidoku sync", "redis naive script"),
             Aim::beside("kidoku sync", "redis naive pipeline"),
@@ -259,12 +272,7 @@ mod tests {
 
     #[test]
     fn counters_have_to_be_as_many_as_members_and_above_zero() {
-        let place = Place {
-            address: ([127, 0, 0, 1], 1).into(),
-            prefix: String::new(),
-            key: None,
-        };
-        let mut work = Counters::boxed(&place);
+        let mut work = Counters::boxed(&Place::nowhere());
         let users = usize::try_from(USERS).unwrap();
         let right = ":12\r\n".repeat(users);
         assert!(work.is_right(0, right.as_bytes()));

@@ -10,7 +10,7 @@ use crate::load::{Pace, Plan, Work};
 use crate::number::{count_of, grouped};
 use crate::peer::{AppendOnly, Contender, Durability, Layout};
 use crate::report::{Aim, Raw, Section};
-use crate::rounds::{Load, hold};
+use crate::rounds::Load;
 use crate::setup::Setup;
 use crate::wire::{Template, Value, command};
 use std::collections::BTreeMap;
@@ -122,6 +122,12 @@ fn kidoku(place: &Place) -> Box<dyn Work> {
         };
         is_truth(index, channels.iter().map(row))
     })
+}
+
+/// The channels of the row, by their names in Kidoku.
+fn made(place: &Place) -> Vec<String> {
+    let name = |number| place.name(&format!("channel:{number:04}"));
+    (1..=CHANNELS).map(name).collect()
 }
 
 fn fill_kidoku(place: &Place) -> io::Result<()> {
@@ -406,6 +412,13 @@ fn golru(place: &Place) -> Box<dyn Work> {
 }
 
 fn entrants() -> Vec<Entrant> {
+    let ours = |contender| Entrant {
+        contender,
+        name: None,
+        what: "KD.STATE",
+        fill: fill_kidoku,
+        jobs: &[kidoku],
+    };
     let redis = |name, what, fill, jobs| Entrant {
         contender: Contender::Redis(AppendOnly::Always),
         name: Some(name),
@@ -414,13 +427,8 @@ fn entrants() -> Vec<Entrant> {
         jobs,
     };
     vec![
-        Entrant {
-            contender: Contender::Kidoku(Durability::Sync),
-            name: None,
-            what: "KD.STATE",
-            fill: fill_kidoku,
-            jobs: &[kidoku],
-        },
+        ours(Contender::Kidoku(Durability::Sync)),
+        ours(Contender::Given),
         redis(
             "redis script",
             "FCALL of 204 ZCOUNT",
@@ -478,11 +486,8 @@ pub(super) fn run(
     raw: &Raw,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
-    let (mut entries, mut notes) = gather(&entrants(), setup, progress)?;
-    let mut contests = Vec::new();
-    for load in loads(setup) {
-        contests.push(hold(&mut entries, &load, setup, raw, progress)?);
-    }
+    let gathered = gather(&entrants(), made, setup, progress)?;
+    let (contests, mut notes) = gathered.measure(&loads(setup), setup, raw, progress)?;
     notes.extend(NOTES.map(str::to_owned));
     Ok(Section {
         name: "state",

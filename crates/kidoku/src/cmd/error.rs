@@ -17,6 +17,8 @@ pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const INTERNAL: u8 = 70;
 /// A file or the storage fails.
 pub(super) const IO: u8 = 74;
+/// Stopped by a signal before it was done.
+pub(super) const STOPPED: u8 = 130;
 /// The key does not allow it.
 pub(super) const NOT_ALLOWED: u8 = 77;
 

@@ -37,7 +37,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 a check found differences, 64 wrong usage or \
                           configuration, 65 bad input, 69 no server or port, 70 internal, 74 \
-                          storage or files, 77 not allowed.";
+                          storage or files, 77 not allowed, 130 stopped by a signal.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
