@@ -156,16 +156,19 @@ fn who_comes_into_a_thread_that_can_not_be_read_is_told_so_of_the_channels_that_
                 .1
                 .threads_damaged
         );
-        // An ack joins, and needs nothing of the channel.
-        let ack = Request::Ack {
+        let ack = |at| Request::Ack {
             user: user("ada"),
-            channel: channel("thread"),
+            channel: channel(at),
             id: MessageId::new(3).unwrap(),
             era: None,
             private: false,
             count: false,
         };
-        request(&mut shard, NOW, ack);
+        // After this event the room is no news any more.
+        request(&mut shard, NOW, ack("room"));
+        only_event(&tick(&mut shard));
+        // An ack joins, and needs nothing of the channel.
+        request(&mut shard, NOW, ack("thread"));
         let load = Load::Channel(channel("thread"));
         assert_eq!(tick(&mut shard).loads, std::slice::from_ref(&load));
         let owner = crate::fact::Partition::Channel(channel("thread"));
