@@ -97,7 +97,9 @@ fn log(path: &Path, title: &str, latencies: &Latencies) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Pace;
+    use crate::load::{Interval, Pace};
+    use hdrhistogram::Histogram;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     #[test]
     fn a_title_is_a_name_of_a_file_everywhere() {
@@ -112,6 +114,43 @@ mod tests {
         assert_eq!(
             file_name(&format!("ack redis always {plan} round 2")),
             "ack-redis-always-200-connections-20000-due-a-second-round-2"
+        );
+    }
+
+    #[test]
+    fn a_log_is_read_by_its_format() {
+        let interval = |begin_ns, latency| {
+            let mut histogram = Histogram::new_with_bounds(1, 1_000_000_000, 3).unwrap();
+            histogram.record(latency).unwrap();
+            Interval {
+                begin_ns,
+                histogram,
+            }
+        };
+        let latencies = Latencies {
+            total: Histogram::new_with_bounds(1, 1_000_000_000, 3).unwrap(),
+            intervals: vec![interval(0, 2_000_000), interval(50_000_000, 7_000_000)],
+            interval_ns: 50_000_000,
+        };
+        let path = std::env::temp_dir().join(format!("kidoku-bench-{}.hlog", std::process::id()));
+        log(&path, "test", &latencies).unwrap();
+        let text = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let found: Vec<(Duration, Duration, f64)> = IntervalLogIterator::new(&text)
+            .filter_map(|entry| match entry.unwrap() {
+                LogEntry::Interval(one) => Some((one.start_timestamp(), one.duration(), one.max())),
+                LogEntry::StartTime(_) | LogEntry::BaseTime(_) => None,
+            })
+            .collect();
+        let ms = Duration::from_millis;
+        let maxima: Vec<String> = found
+            .iter()
+            .map(|(_, _, max)| format!("{max:.1}"))
+            .collect();
+        assert_eq!(maxima, ["2.0", "7.0"]);
+        assert_eq!(
+            found.last().map(|one| (one.0, one.1)),
+            Some((ms(50), ms(50)))
         );
     }
 }

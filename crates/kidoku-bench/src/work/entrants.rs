@@ -11,6 +11,9 @@ use crate::stop::Stop;
 use crate::wire::command;
 use std::io;
 
+/// Makes what a server has to do.
+pub(super) type Job = fn(&Place) -> Box<dyn Work>;
+
 /// One who is wanted in a row.
 pub(super) struct Entrant {
     pub(super) contender: Contender,
@@ -21,11 +24,8 @@ pub(super) struct Entrant {
     /// Puts the data of the row there.
     pub(super) fill: fn(&Place) -> io::Result<()>,
     /// What it has to do, by the number of the job.
-    pub(super) jobs: &'static [MakeJob],
+    pub(super) jobs: &'static [Job],
 }
-
-/// Makes a job for the place where the data is.
-pub(super) type MakeJob = fn(&Place) -> Box<dyn Work>;
 
 impl Entrant {
     fn name(&self) -> &'static str {

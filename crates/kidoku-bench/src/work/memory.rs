@@ -198,21 +198,59 @@ fn measure(stock: &Stock, setup: &Setup) -> Result<(f64, f64), BenchError> {
     Ok((each(before.0, after.0), each(before.1, after.1)))
 }
 
-/// Whether a read state of Kidoku takes as little as it should.
-fn verdict(stock: &Stock, own: f64) -> Option<String> {
-    if !stock.contender.is_ours() || stock.kept != Kept::States {
-        return None;
+/// The figures of the row so far.
+struct Figures {
+    table: Table,
+    own: Bars,
+    process: Bars,
+    notes: Vec<String>,
+}
+
+impl Figures {
+    fn new() -> Self {
+        let head = [
+            "server",
+            "what",
+            "count",
+            "bytes each, own count",
+            "bytes each, process",
+        ];
+        let bars = |title: &str| Bars {
+            title: title.to_owned(),
+            bars: Vec::new(),
+        };
+        Self {
+            table: Table::new("Bytes each", 2, &head),
+            own: bars("Bytes each, by the server's own count"),
+            process: bars("Bytes each, by the growth of the process"),
+            notes: Vec::new(),
+        }
     }
-    let outcome = if own <= STATE_BYTES_AIM {
-        "met"
-    } else {
-        "MISSED"
-    };
-    Some(format!(
-        "a read state of {} takes {} bytes; aim: at most {STATE_BYTES_AIM}, {outcome}",
-        stock.contender.name(),
-        shown(own)
-    ))
+
+    fn push(&mut self, stock: &Stock, own: f64, process: f64) {
+        let name = stock.contender.name();
+        if stock.contender.is_ours() && stock.kept == Kept::States {
+            let outcome = if own <= STATE_BYTES_AIM {
+                "met"
+            } else {
+                "MISSED"
+            };
+            self.notes.push(format!(
+                "a read state of {name} takes {} bytes; aim: at most {STATE_BYTES_AIM}, {outcome}",
+                shown(own)
+            ));
+        }
+        let bar = |value| (format!("{name}: {}", stock.what), value);
+        self.own.bars.push(bar(own));
+        self.process.bars.push(bar(process));
+        self.table.push(vec![
+            name.to_owned(),
+            stock.what.to_owned(),
+            grouped(stock.count),
+            shown(own),
+            shown(process),
+        ]);
+    }
 }
 
 /// Measures the row.
@@ -224,47 +262,26 @@ pub(super) fn run(
     _: &Raw,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
-    let head = [
-        "server",
-        "what",
-        "count",
-        "bytes each, own count",
-        "bytes each, process",
-    ];
-    let mut table = Table::new("Bytes each", 2, &head);
-    let (mut own_bars, mut process_bars) = (Vec::new(), Vec::new());
-    let mut notes = Vec::new();
-    for stock in stocks()
-        .iter()
-        .filter(|stock| setup.measures(stock.contender))
-    {
+    let mut figures = Figures::new();
+    let chosen = stocks().into_iter();
+    for stock in chosen.filter(|stock| setup.measures(stock.contender)) {
         let name = stock.contender.name();
         progress(&format!(
             "  {name}: {} {}",
             grouped(stock.count),
             stock.what
         ));
-        let (own, process) = match measure(stock, setup) {
+        match measure(&stock, setup) {
+            Ok((own, process)) => figures.push(&stock, own, process),
             Err(BenchError::Unavailable(why)) if !stock.contender.is_ours() => {
-                progress(&format!("  WARNING: {name} was not measured: {why}"));
-                notes.push(format!("{name} was not measured: {why}"));
-                continue;
+                let note = format!("{name} was not measured: {why}");
+                progress(&format!("  WARNING: {note}"));
+                figures.notes.push(note);
             }
-            measured => measured.map_err(|error| error.of(name))?,
-        };
-        notes.extend(verdict(stock, own));
-        let bar = |value| (format!("{name}: {}", stock.what), value);
-        own_bars.push(bar(own));
-        process_bars.push(bar(process));
-        table.push(vec![
-            name.to_owned(),
-            stock.what.to_owned(),
-            grouped(stock.count),
-            shown(own),
-            shown(process),
-        ]);
+            Err(error) => return Err(error.of(name)),
+        }
     }
-    notes.extend(NOTES.map(str::to_owned));
+    figures.notes.extend(NOTES.map(str::to_owned));
     Ok(Section {
         name: "memory",
         title: "Bytes of a read state and of a message".to_owned(),
@@ -278,17 +295,9 @@ pub(super) fn run(
         ),
         contests: Vec::new(),
         aims: Vec::new(),
-        tables: vec![table],
-        bars: [
-            ("Bytes each, by the server's own count", own_bars),
-            ("Bytes each, by the growth of the process", process_bars),
-        ]
-        .map(|(title, bars)| Bars {
-            title: title.to_owned(),
-            bars,
-        })
-        .to_vec(),
-        notes,
+        tables: vec![figures.table],
+        bars: vec![figures.own, figures.process],
+        notes: figures.notes,
     })
 }
 

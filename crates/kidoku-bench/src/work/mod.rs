@@ -14,6 +14,9 @@ use crate::error::BenchError;
 use crate::report::{Raw, Section};
 use crate::setup::Setup;
 
+/// Measures a row; the last one is told what happens, line by line.
+type Run = fn(&Setup, &Raw, &mut dyn FnMut(&str)) -> Result<Section, BenchError>;
+
 /// A row: one kind of work, measured by itself.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -23,9 +26,6 @@ pub(crate) struct Row {
     pub(crate) is_for_given: bool,
     pub(crate) run: Run,
 }
-
-/// Measures a row, and tells how far it is.
-type Run = fn(&Setup, &Raw, &mut dyn FnMut(&str)) -> Result<Section, BenchError>;
 
 /// All rows, in the order they run.
 pub(crate) const ROWS: &[Row] = &[

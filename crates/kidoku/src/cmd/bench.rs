@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, clap::Args)]
 pub(super) struct Bench {
     /// What to measure [default: everything]; --list says what there is
+    #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// Say what can be measured, and do nothing
     #[arg(long)]

@@ -7,6 +7,7 @@
 
 mod access;
 mod bad_input;
+mod bench;
 mod chat;
 mod clients;
 mod damage;
