@@ -69,6 +69,9 @@ pub struct Message {
     pub author: u64,
     /// Whom it names.
     pub mentions: Vec<u64>,
+    /// Its author may have marked it unread since it was first sent: sent again, it then acks only if
+    /// it was not there.
+    pub unread_since: bool,
     /// Whether posting acks.
     pub acks: bool,
     /// Whether it must be there.
@@ -236,6 +239,9 @@ impl Book {
             Op::Ack { user, channel, id } => self.read_to(*user, *channel, *id, fate),
             Op::Unread { user, channel, id } => {
                 let cursor = id - 1;
+                for message in self.channels[index(*channel)].messages.range_mut(id..) {
+                    message.1.unread_since |= message.1.author == *user;
+                }
                 self.stand(*user, *channel, fate, |before| Standing {
                     cursor,
                     ..before
@@ -273,6 +279,10 @@ impl Book {
         fate: Fate,
     ) {
         if acks {
+            let before = self.channels[index(channel)].messages.get(&id);
+            let may_stay = before.is_some_and(|message| message.unread_since);
+            // Either way is possible, as if it were open.
+            let fate = if may_stay { Fate::Open } else { fate };
             self.read_to(author, channel, id, fate);
         }
         let held = &mut self.channels[index(channel)];
@@ -283,6 +293,7 @@ impl Book {
         let message = held.messages.entry(id).or_insert_with(|| Message {
             author,
             mentions: mentions.to_vec(),
+            unread_since: false,
             acks,
             posted: Fate::Open,
             deleted: None,
@@ -496,6 +507,31 @@ mod tests {
         assert_eq!(cursors(&book), [3, 10, 20]);
         book.note(&ack(15), Fate::Sure);
         assert_eq!(cursors(&book), [15, 20]);
+    }
+
+    #[test]
+    fn a_post_sent_again_may_leave_what_was_marked_unread_since() {
+        let post = |id| Op::Post {
+            channel: 1,
+            id,
+            author: READER,
+            acks: true,
+            mentions: Vec::new(),
+        };
+        let mut book = Book::new(0);
+        book.note(&post(32), Fate::Open);
+        let unread = Op::Unread {
+            user: READER,
+            channel: 1,
+            id: 16,
+        };
+        book.note(&unread, Fate::Sure);
+        assert_eq!(cursors(&book), [15]);
+        book.note(&post(32), Fate::Sure);
+        assert_eq!(cursors(&book), [15, 32]);
+        book.note(&post(48), Fate::Open);
+        book.note(&post(48), Fate::Sure);
+        assert_eq!(cursors(&book), [48]);
     }
 
     #[test]

@@ -108,10 +108,11 @@ struct OnThisCore(Option<Rc<Seat>>);
 impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisCore {
     fn execute(&self, request: F) {
         let seat = self.0.clone();
-        drop(spawn_local(async move {
-            let mut request = std::pin::pin!(request);
-            poll_fn(|context| served(seat.as_deref(), || request.as_mut().poll(context))).await
-        }));
+        // In a box of its size: moved into a future of its own it would be there twice.
+        let mut request = Box::pin(request);
+        drop(spawn_local(poll_fn(move |context| {
+            served(seat.as_deref(), || request.as_mut().poll(context))
+        })));
     }
 }
 

@@ -56,24 +56,20 @@ impl Service<Request<Incoming>> for Routed {
                 // What is late is read by whoever wants it.
                 drop(timeout(LOOK_AHEAD, request.body_mut().look_ahead()).await);
             }
-            let answer = match seat {
-                Some(seat) => in_turn(&seat, router.call(request)).await?,
-                None => router.call(request).await?,
+            let turn = match &seat {
+                Some(seat) => Some(seat.turn().await),
+                None => None,
+            };
+            let mut call = pin!(router.call(request));
+            // The turn is over as soon as the request waits for something.
+            let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+            drop(turn);
+            let answer = match begun {
+                Poll::Ready(done) => done?,
+                Poll::Pending => call.await?,
             };
             underway.note_answer(answer.status() == StatusCode::UNAUTHORIZED);
             Ok(answer.map(|body| Answered::new(body, underway)))
         })
-    }
-}
-
-/// Begins `call` when the connection has its turn, which is over as soon as it waits for something.
-async fn in_turn<T>(seat: &Rc<Seat>, call: impl Future<Output = T>) -> T {
-    let turn = seat.turn().await;
-    let mut call = pin!(call);
-    let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
-    drop(turn);
-    match begun {
-        Poll::Ready(done) => done,
-        Poll::Pending => call.await,
     }
 }
