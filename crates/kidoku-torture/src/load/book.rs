@@ -519,6 +519,11 @@ mod tests {
             mentions: Vec::new(),
         };
         let mut book = Book::new(0);
+        let join = Op::Join {
+            user: READER,
+            channel: 1,
+        };
+        book.note(&join, Fate::Sure);
         book.note(&post(32), Fate::Open);
         let unread = Op::Unread {
             user: READER,
