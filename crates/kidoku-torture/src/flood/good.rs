@@ -12,32 +12,12 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// How long the client's requests took.
 #[derive(Debug, Default)]
 pub(super) struct Felt {
-    /// Numbers, which the core alone answers.
-    pub(super) counts: Took,
-    /// Acks, which wait for the log as well.
-    pub(super) acks: Took,
-    /// Requests answered with `BUSY`.
-    pub(super) busy: usize,
-    pub(super) asked: usize,
-}
-
-/// How long requests of a kind took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Took {
     pub(super) p99: Duration,
     pub(super) median: Duration,
     pub(super) most: Duration,
-}
-
-impl Took {
-    fn of(mut took: Vec<Duration>) -> Self {
-        let p99 = p99(&mut took);
-        Self {
-            p99,
-            median: took.get(took.len() / 2).copied().unwrap_or_default(),
-            most: took.last().copied().unwrap_or_default(),
-        }
-    }
+    /// Requests answered with `BUSY`.
+    pub(super) busy: usize,
+    pub(super) asked: usize,
 }
 
 /// Asks for `time`, counts and acks in turn.
@@ -51,7 +31,7 @@ pub(super) fn ask(
     time: Duration,
 ) -> Result<Felt, String> {
     let begun = Instant::now();
-    let (mut counts, mut acks) = (Vec::new(), Vec::new());
+    let mut took = Vec::new();
     let mut felt = Felt::default();
     let mut next = begun;
     for number in 0_u32.. {
@@ -63,11 +43,10 @@ pub(super) fn ask(
         let id = first_id + number;
         let waited = queue.waited();
         let asked = Instant::now();
-        let (reply, took) = if number % 2 == 0 {
-            (client.command(&["KD.COUNT", "good", "c0"]), &mut counts)
+        let reply = if number % 2 == 0 {
+            client.command(&["KD.COUNT", "good", "c0"])
         } else {
-            let ack = ["KD.ACK", "good", "c0", &id.to_string()];
-            (client.command(&ack), &mut acks)
+            client.command(&["KD.ACK", "good", "c0", &id.to_string()])
         };
         let elapsed = asked.elapsed();
         took.push(elapsed.saturating_sub(queue.waited().saturating_sub(waited)));
@@ -78,8 +57,9 @@ pub(super) fn ask(
         }
         next = (asked + INTERVAL).max(Instant::now());
     }
-    felt.asked = counts.len() + acks.len();
-    felt.counts = Took::of(counts);
-    felt.acks = Took::of(acks);
+    felt.asked = took.len();
+    felt.p99 = p99(&mut took);
+    felt.median = took.get(took.len() / 2).copied().unwrap_or_default();
+    felt.most = took.last().copied().unwrap_or_default();
     Ok(felt)
 }
