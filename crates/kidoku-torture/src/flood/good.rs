@@ -12,12 +12,32 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// How long the client's requests took.
 #[derive(Debug, Default)]
 pub(super) struct Felt {
-    pub(super) p99: Duration,
-    pub(super) median: Duration,
-    pub(super) most: Duration,
+    /// Numbers, which the core alone answers.
+    pub(super) counts: Took,
+    /// Acks, which wait for the log as well.
+    pub(super) acks: Took,
     /// Requests answered with `BUSY`.
     pub(super) busy: usize,
     pub(super) asked: usize,
+}
+
+/// How long requests of a kind took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Took {
+    pub(super) p99: Duration,
+    pub(super) median: Duration,
+    pub(super) most: Duration,
+}
+
+impl Took {
+    fn of(mut took: Vec<Duration>) -> Self {
+        let p99 = p99(&mut took);
+        Self {
+            p99,
+            median: took.get(took.len() / 2).copied().unwrap_or_default(),
+            most: took.last().copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// Asks for `time`, counts and acks in turn.
@@ -31,7 +51,7 @@ pub(super) fn ask(
     time: Duration,
 ) -> Result<Felt, String> {
     let begun = Instant::now();
-    let mut took = Vec::new();
+    let (mut counts, mut acks) = (Vec::new(), Vec::new());
     let mut felt = Felt::default();
     let mut next = begun;
     for number in 0_u32.. {
@@ -43,10 +63,11 @@ pub(super) fn ask(
         let id = first_id + number;
         let waited = queue.waited();
         let asked = Instant::now();
-        let reply = if number % 2 == 0 {
-            client.command(&["KD.COUNT", "good", "c0"])
+        let (reply, took) = if number % 2 == 0 {
+            (client.command(&["KD.COUNT", "good", "c0"]), &mut counts)
         } else {
-            client.command(&["KD.ACK", "good", "c0", &id.to_string()])
+            let ack = ["KD.ACK", "good", "c0", &id.to_string()];
+            (client.command(&ack), &mut acks)
         };
         let elapsed = asked.elapsed();
         took.push(elapsed.saturating_sub(queue.waited().saturating_sub(waited)));
@@ -57,9 +78,8 @@ pub(super) fn ask(
         }
         next = (asked + INTERVAL).max(Instant::now());
     }
-    felt.asked = took.len();
-    felt.p99 = p99(&mut took);
-    felt.median = took.get(took.len() / 2).copied().unwrap_or_default();
-    felt.most = took.last().copied().unwrap_or_default();
+    felt.asked = counts.len() + acks.len();
+    felt.counts = Took::of(counts);
+    felt.acks = Took::of(acks);
     Ok(felt)
 }

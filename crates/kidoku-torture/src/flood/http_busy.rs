@@ -21,7 +21,11 @@ const CONNECTIONS: u32 = 200;
 const EACH: u32 = 100;
 
 /// How long a sync takes longer: all requests have to come while one is waited for.
-const SYNC_DELAY: Duration = Duration::from_secs(4);
+const SYNC_DELAY: Duration = Duration::from_secs(8);
+
+/// How long the server has to take them all in. Before that, a client that asks for one thing would be
+/// served ahead of them, and not refused.
+const TAKING_IN: Duration = Duration::from_secs(4);
 
 /// How often it is tried to be faster than the disk.
 const TRIES: usize = 3;
@@ -88,6 +92,7 @@ fn flood(server: &Server, id: u32, acked: &mut BTreeMap<String, u32>) -> Result<
             .collect();
         h2.stream.write_all(&all).unwrap();
     }
+    sleep(TAKING_IN);
     let waited = behave(address, id)?;
     drop(slow);
     let mut seen = Seen {

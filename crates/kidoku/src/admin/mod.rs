@@ -90,6 +90,7 @@ pub(crate) async fn serve(
         acceptor,
         // Nobody shows a key here.
         strangers: false,
+        line: None,
         // Whoever asks how the server is wants to know that most while it stops.
         phase: None,
         router: router(state),

@@ -44,9 +44,6 @@ pub(crate) trait Asker {
     /// Shows what may be shown. True = something is held until more is on disk.
     fn release(&self, view: View) -> bool;
 
-    /// Its turn has come, see [`Line`].
-    fn go_on(&self);
-
     /// The server goes down: takes nothing new, and leaves when all is answered.
     fn drain(&self);
 }
@@ -100,8 +97,8 @@ pub(crate) struct Core {
     pub(crate) shared: Arc<Shared>,
     /// What its connections have under way.
     pub(crate) pressure: Pressure,
-    /// Connections with more to do than fits into a turn.
-    pub(crate) line: Line,
+    /// Whose turn it is.
+    pub(crate) line: Rc<Line>,
     state: RefCell<State>,
     askers: RefCell<Table<AskerEntry>>,
     dirty: RefCell<Vec<Place>>,
@@ -141,7 +138,7 @@ impl Core {
             id,
             shared,
             pressure,
-            line: Line::default(),
+            line: Rc::default(),
             state: RefCell::new(state),
             askers: RefCell::default(),
             dirty: RefCell::default(),
@@ -167,15 +164,6 @@ impl Core {
     /// Lets go somebody who asks no more and waits for nothing.
     pub(crate) fn leave(&self, place: Place) {
         drop(self.askers.borrow_mut().remove(place));
-    }
-
-    /// Calls the first of those who stand in line; one that has gone meanwhile is passed over.
-    pub(crate) fn call_next(&self) {
-        if let Some(place) = self.line.next()
-            && let Some(entry) = self.askers.borrow().get(place)
-        {
-            entry.asker.go_on();
-        }
     }
 
     /// Tells all askers to come to an end.
@@ -305,6 +293,7 @@ impl Core {
     pub(crate) fn flush(&self) {
         self.flush_wanted.set(false);
         self.pressure.end_turn();
+        self.line.end_turn();
         let (mut replies, mut pushes, seen) = {
             let mut state = self.state.borrow_mut();
             state.append(self);

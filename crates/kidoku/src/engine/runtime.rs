@@ -19,9 +19,6 @@ use tokio::task::spawn_local;
 /// Envelopes worked off before other tasks of the core get their turn.
 const MAIL_SLICE: usize = 256;
 
-/// Connections with much to do that are served before those with little are looked for again.
-const CALLED_AT_A_TIME: usize = 4;
-
 /// Envelopes a mailbox's buffer may keep room for while there is nothing to do.
 const KEPT_ENVELOPES_MAX: usize = 4_096;
 
@@ -77,7 +74,7 @@ async fn run_core(shared: Arc<Shared>, config: ShardConfig, services: Services) 
     drop(spawn_local(work_off_mail(Rc::clone(&core))));
     drop(spawn_local(flush_when_wanted(Rc::clone(&core))));
     drop(spawn_local(tick_while_wanted(Rc::clone(&core))));
-    drop(spawn_local(call_those_in_line(Rc::clone(&core))));
+    drop(spawn_local(Rc::clone(&core.line).call()));
     services(&core);
     // The sender lives in `shared`, which `core` holds.
     drop(phase.wait_for(|phase| *phase == Phase::Halted).await);
@@ -117,18 +114,6 @@ async fn flush_when_wanted(core: Rc<Core>) {
     loop {
         poll_fn(|context| core.poll_flush_wanted(context)).await;
         core.flush();
-    }
-}
-
-async fn call_those_in_line(core: Rc<Core>) {
-    loop {
-        poll_fn(|context| core.line.poll_waiting(context)).await;
-        for _ in 0..CALLED_AT_A_TIME {
-            core.call_next();
-        }
-        // The runtime looks for news of sockets before it comes back here, so that whoever has
-        // little to ask comes in between.
-        tokio::task::yield_now().await;
     }
 }
 

@@ -164,10 +164,6 @@ struct Watcher {
 }
 
 impl Asker for Watcher {
-    fn go_on(&self) {
-        // It asks for one thing at a time and never stands in line.
-    }
-
     fn reply(&self, _sequence: u32, result: Result<Reply, Error>, _stamp: u64) {
         if let Err(error) = result {
             self.slot.end(End::Failed(error));

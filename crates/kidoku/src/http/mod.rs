@@ -108,6 +108,9 @@ pub(crate) async fn serve(
         times: Times::SERVING,
         acceptor,
         strangers: state.keys.open().is_none(),
+        // A flood of requests has to come as far as the bound of what is under way, which a line would hold
+        // it back from; until that is one, requests over HTTP do not stand in it.
+        line: None,
         phase: Some(state.engine.phase()),
         router: router(state),
     };

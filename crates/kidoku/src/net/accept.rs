@@ -8,6 +8,24 @@ use tokio::net::{TcpListener, TcpStream};
 /// Pause after an accept failed, so that a lack of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Connections accepted before other tasks of the core get their turn.
+const ACCEPTS_PER_TURN: u32 = 4;
+
+/// Those who are connected do not wait for those who keep connecting.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(u32);
+
+impl Pace {
+    /// One was accepted; gives way to others after a few.
+    pub(crate) async fn keep(&mut self) {
+        self.0 += 1;
+        if self.0 >= ACCEPTS_PER_TURN {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// The listener as the current runtime's.
 ///
 /// # Errors

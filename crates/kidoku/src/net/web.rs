@@ -19,6 +19,7 @@ use super::accept;
 use super::descriptors::is_one_too_many;
 use super::limits::Times;
 use super::tls::Acceptor;
+use crate::engine::line::Line;
 use crate::engine::shared::Phase;
 use crate::metrics::Connections;
 use axum::Router;
@@ -46,6 +47,8 @@ pub(crate) struct Port {
     /// Whether who connects is a stranger until a request has shown a valid key, which the router
     /// tells by [`KeyShown`]. Strangers have less time and fewer requests under way.
     pub(crate) strangers: bool,
+    /// Where requests stand in line; `None` = there is no need.
+    pub(crate) line: Option<Rc<Line>>,
     /// `None` = the port is served to the very end. With it, once the server drains, nobody is
     /// accepted, and connections end when what they ask is answered.
     pub(crate) phase: Option<watch::Receiver<Phase>>,
@@ -75,11 +78,13 @@ pub(crate) async fn serve(listener: std::net::TcpListener, port: Port) -> std_io
     let listener = accept::listener(listener)?;
     let port = Rc::new(port);
     let mut draining = Box::pin(port.draining());
+    let mut pace = accept::Pace::default();
     loop {
         let (stream, _) = tokio::select! {
             accepted = accept::accept(&listener) => accepted,
             () = &mut draining => return Ok(()),
         };
+        pace.keep().await;
         if is_one_too_many(&stream) {
             port.connections.note_refused();
             continue;

@@ -18,6 +18,7 @@ use super::slots::{Front, Ready, Slots};
 use super::waiting::Waiting;
 use crate::engine::core::{Asker, Core};
 use crate::engine::gate::View;
+use crate::engine::line::{Call, Seat};
 use crate::engine::pressure::Share;
 use crate::engine::ticket::Place;
 use crate::metrics::DropReason;
@@ -74,6 +75,8 @@ pub(super) struct State {
     deadline: Option<Instant>,
     /// It is in the list of connections with a deadline.
     deadline_watched: bool,
+    /// It stands in line, and takes in nothing until it is called.
+    call: Option<Rc<Call>>,
     /// Events whose ids have to be looked up first, and whether somebody is at it.
     pub(super) events: Waiting<Arc<Event>>,
     pub(super) events_run: bool,
@@ -94,17 +97,7 @@ pub(crate) struct Connection {
     state: RefCell<State>,
     waker: RefCell<Option<Waker>>,
     woken: Cell<bool>,
-    lane: Cell<Lane>,
-}
-
-/// Connections with more to do than fits into a turn stand in line, so that those with little never
-/// wait for more than a few of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
-    /// It takes in what comes.
-    Free,
-    /// It stands in line, and takes in nothing.
-    InLine,
+    seat: Rc<Seat>,
 }
 
 /// How far the encoding of answers came.
@@ -147,11 +140,13 @@ impl Connection {
             held_up: false,
             deadline: None,
             deadline_watched: false,
+            call: None,
             events: Waiting::new(),
             events_run: false,
             known: Share::default(),
             known_without_key: false,
         };
+        let seat = Seat::new(&core.line);
         Rc::new_cyclic(|me| Self {
             server,
             core,
@@ -162,7 +157,7 @@ impl Connection {
             state: RefCell::new(state),
             waker: RefCell::new(None),
             woken: Cell::new(false),
-            lane: Cell::new(Lane::Free),
+            seat,
         })
     }
 
@@ -271,8 +266,10 @@ impl Connection {
     fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         self.keep_waker(context);
         self.core.begin_turn();
-        let mut budget = Budget::new();
+        let begun = Instant::now();
         let mut state = self.state.borrow_mut();
+        let called = state.call.take_if(|call| call.is_called());
+        let mut budget = Budget::new(called.map(|call| self.seat.called_turn(call, begun)));
         state.waits = false;
         state.held_up = false;
         self.poll_blocked_output(context, &mut state);
@@ -280,7 +277,8 @@ impl Connection {
         let poll = loop {
             match self.step(context, &mut state, &mut budget) {
                 Step::Again if budget.is_spent() => {
-                    self.stand_in_line();
+                    self.seat.note_more(begun);
+                    self.stand_in_line(&mut state);
                     break Poll::Pending;
                 }
                 Step::Again => {}
@@ -292,13 +290,33 @@ impl Connection {
         let added = weight_now.saturating_sub(weight);
         self.core.pressure.note_turn(budget.spent(), added);
         self.settle(&mut state);
+        let now = Instant::now();
+        self.seat.charge(now.duration_since(begun), now);
         poll
     }
 
-    fn stand_in_line(&self) {
-        if self.lane.replace(Lane::InLine) == Lane::Free {
-            self.core.line.stand(self.place());
+    fn stand_in_line(&self, state: &mut State) {
+        if state.call.is_none()
+            && let Some(waker) = self.waker.borrow().clone()
+        {
+            state.call = Some(self.seat.stand(waker));
         }
+    }
+
+    /// Takes a turn, or stands in line for one.
+    fn may_begin(&self, state: &mut State, budget: &mut Budget) -> bool {
+        if budget.has_turn() {
+            return true;
+        }
+        if state.call.is_some() {
+            return false;
+        }
+        if let Some(turn) = self.seat.free_turn(Instant::now()) {
+            *budget = Budget::new(Some(turn));
+            return true;
+        }
+        self.stand_in_line(state);
+        false
     }
 
     fn step(&self, context: &mut Context<'_>, state: &mut State, budget: &mut Budget) -> Step {
@@ -318,14 +336,19 @@ impl Connection {
                 state.held_up = true;
                 state.wait()
             }
-            Phase::Open if self.lane.get() == Lane::InLine => Step::Wait,
             Phase::Open if self.core.pressure.turn_is_full() => {
                 // Behind the flush, which is asked for in case that everything only waits.
                 self.core.want_flush();
                 context.waker().wake_by_ref();
                 Step::Wait
             }
-            Phase::Open => self.take_in(context, state, budget),
+            Phase::Open => {
+                if self.may_begin(state, budget) {
+                    self.take_in(context, state, budget)
+                } else {
+                    Step::Wait
+                }
+            }
         }
     }
 
@@ -608,16 +631,11 @@ impl Asker for Connection {
         }
         self.settle(&mut state);
         if std::mem::take(&mut state.held_up) && state.phase == Phase::Open {
-            self.stand_in_line();
+            self.stand_in_line(&mut state);
         } else if state.waits {
             self.wake();
         }
         encoded == Encoded::Held
-    }
-
-    fn go_on(&self) {
-        self.lane.set(Lane::Free);
-        self.wake();
     }
 
     fn drain(&self) {

@@ -44,12 +44,6 @@ pub(super) const CROWDED_WEIGHT_MAX: usize = 1_000;
 /// Commands taken in from one connection before other tasks of the core get their turn.
 pub(super) const COMMANDS_PER_TURN: usize = 128;
 
-/// How long one connection's commands may take before others get their turn.
-pub(super) const TURN_TIME: Duration = Duration::from_micros(500);
-
-/// Connections accepted before other tasks of the core get their turn.
-pub(super) const ACCEPTS_PER_TURN: usize = 16;
-
 /// Connections without a key that may be open when `connections_max` may be in all.
 pub(super) fn without_key_max(connections_max: usize) -> usize {
     (connections_max / WITHOUT_KEY_DIVISOR).max(1)

@@ -4,7 +4,7 @@
 use super::RespServer;
 use super::connection::Connection;
 use super::io::Io;
-use super::limits::{ACCEPTS_PER_TURN, without_key_max};
+use super::limits::without_key_max;
 use super::session::Session;
 use crate::engine::core::Core;
 use crate::engine::shared::{Phase, Shared};
@@ -38,17 +38,12 @@ pub(crate) async fn serve(
     let deadlines = spawn_local(mind_deadlines(Rc::clone(&io)));
     let server = Rc::new(server);
     let mut phase = core.shared.phase.subscribe();
-    let mut accepted_in_turn = 0;
+    let mut pace = accept::Pace::default();
     loop {
-        if accepted_in_turn == ACCEPTS_PER_TURN {
-            // Those who are connected do not wait for those who keep connecting.
-            accepted_in_turn = 0;
-            tokio::task::yield_now().await;
-        }
         tokio::select! {
             (stream, peer) = accept::accept(&listener) => {
-                accepted_in_turn += 1;
                 accept(&server, &core, &io, stream, peer);
+                pace.keep().await;
             }
             _ = phase.wait_for(|phase| *phase != Phase::Running) => break,
         }

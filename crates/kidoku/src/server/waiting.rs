@@ -166,6 +166,7 @@ fn serve_http(listener: TcpListener, router: Router, acceptor: Acceptor) {
         acceptor,
         // No key is looked at yet.
         strangers: true,
+        line: None,
         phase: None,
     };
     drop(spawn_local(async move {

@@ -4,6 +4,7 @@ use super::Port;
 use super::deadlines::Deadlines;
 use super::io::{Io, Protocol};
 use super::service::Routed;
+use crate::engine::line::Seat;
 use crate::metrics::ConnectionGuard;
 use crate::net::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
@@ -40,7 +41,9 @@ pub(super) async fn run(stream: TcpStream, guard: ConnectionGuard, port: Rc<Port
     let Some(Ok(protocol)) = found else {
         return;
     };
-    let service = Routed::new(port.router.clone(), deadlines);
+    let seat = port.line.as_ref().map(Seat::new);
+    watch.seat = seat.clone();
+    let service = Routed::new(port.router.clone(), deadlines, seat.clone());
     // Either is far larger than what a silent connection needs, so it has a box of its own.
     match protocol {
         Protocol::Http1 => {
@@ -57,7 +60,7 @@ pub(super) async fn run(stream: TcpStream, guard: ConnectionGuard, port: Rc<Port
         }
         Protocol::Http2 => {
             watch.deadlines.note_http2();
-            let builder = http2(&port.times);
+            let builder = http2(&port.times, OnThisCore(seat));
             let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), service));
             drop(
                 watch
@@ -83,8 +86,8 @@ fn http1() -> http1::Builder {
 }
 
 /// What it does against floods of resets, pings and settings is left as it is.
-fn http2(times: &Times) -> http2::Builder<OnThisCore> {
-    let mut builder = http2::Builder::new(OnThisCore);
+fn http2(times: &Times, executor: OnThisCore) -> http2::Builder<OnThisCore> {
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
@@ -98,13 +101,26 @@ fn http2(times: &Times) -> http2::Builder<OnThisCore> {
     builder
 }
 
-/// Runs the requests of an HTTP/2 connection as tasks beside it.
-#[derive(Clone, Copy)]
-struct OnThisCore;
+/// Runs the requests of an HTTP/2 connection as tasks beside it, and charges it for them.
+#[derive(Clone)]
+struct OnThisCore(Option<Rc<Seat>>);
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisCore {
     fn execute(&self, request: F) {
-        drop(spawn_local(request));
+        let seat = self.0.clone();
+        // In a box of its size: moved into a future of its own it would be there twice.
+        let mut request = Box::pin(request);
+        drop(spawn_local(poll_fn(move |context| {
+            served(seat.as_deref(), || request.as_mut().poll(context))
+        })));
+    }
+}
+
+/// Does some work of a connection at its expense.
+fn served<T>(seat: Option<&Seat>, work: impl FnOnce() -> T) -> T {
+    match seat {
+        Some(seat) => seat.serve(work),
+        None => work(),
     }
 }
 
@@ -119,6 +135,7 @@ enum Drain {
 /// Minds the deadlines of a connection, and whether the server drains.
 struct Watch {
     deadlines: Arc<Deadlines>,
+    seat: Option<Rc<Seat>>,
     /// Rings at a deadline or before it.
     timer: Option<Pin<Box<Sleep>>>,
     draining: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -128,6 +145,7 @@ impl Watch {
     fn new(port: &Port, deadlines: Arc<Deadlines>) -> Self {
         Self {
             deadlines,
+            seat: None,
             timer: None,
             draining: Some(Box::pin(port.draining())),
         }
@@ -145,7 +163,8 @@ impl Watch {
             {
                 return Poll::Ready(None);
             }
-            match work.as_mut().poll(context) {
+            let seat = self.seat.as_deref();
+            match served(seat, || work.as_mut().poll(context)) {
                 Poll::Ready(done) => Poll::Ready(Some(done)),
                 Poll::Pending => self.poll_deadlines(context).map(|()| None),
             }

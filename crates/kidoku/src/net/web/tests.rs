@@ -2,6 +2,7 @@
 //! frames written here, so that a mistake in the library can not hide in both ends.
 
 use super::{KeyShown, Port, serve};
+use crate::engine::line::Line;
 use crate::engine::shared::Phase;
 use crate::metrics::Connections;
 use crate::net::limits::{
@@ -20,12 +21,14 @@ use kidoku_torture::h2::{
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
+use tokio::task::spawn_local;
 
 type H2 = h2::H2<TcpStream>;
 
@@ -139,21 +142,25 @@ fn served_on(
     let address = listener.local_addr().unwrap();
     let connections = Arc::<Connections>::default();
     let (phase, follows) = watch::channel(Phase::Running);
-    let port = Port {
-        router: routes(),
-        connections: Arc::clone(&connections),
-        connections_max,
-        times,
-        acceptor: Acceptor::plain(),
-        strangers,
-        phase: Some(follows),
-    };
+    let counted = Arc::clone(&connections);
     std::thread::spawn(move || {
+        let line = Rc::<Line>::default();
+        let port = Port {
+            router: routes(),
+            connections: counted,
+            connections_max,
+            times,
+            acceptor: Acceptor::plain(),
+            strangers,
+            line: Some(Rc::clone(&line)),
+            phase: Some(follows),
+        };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build_local(LocalOptions::default())
             .unwrap();
         runtime.block_on(async {
+            drop(spawn_local(line.call()));
             serve(listener, port).await.unwrap();
             // Connections go on after the listener.
             std::future::pending::<()>().await;

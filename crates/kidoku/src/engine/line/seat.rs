@@ -1,0 +1,216 @@
+//! One connection's place among those of its core, and its turns.
+
+use super::{CALLED_TIME, FREE_TIME, Line, SAVED_MAX};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Calls of a seat from which on those of requests that have ended meanwhile are taken out.
+const CALLS_LOOKED_THROUGH: usize = 256;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    line: Rc<Line>,
+    /// What its requests took, in nanoseconds, from where the line's clock stood when it came.
+    served: Cell<u64>,
+    /// Until when it may take turns without standing in line, of those of [`Seat::serve`].
+    free_until: Cell<Option<Instant>>,
+    /// Its requests that wait for their turn: it stands in line once, whatever their number.
+    calls: RefCell<VecDeque<Rc<Call>>>,
+}
+
+/// Somebody who stands in line. Who drops it has left.
+#[derive(Debug)]
+pub(crate) struct Call {
+    is_called: Cell<bool>,
+    waker: RefCell<Waker>,
+}
+
+/// A turn. Whoever was called lets the next one be called by dropping it.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    until: Option<Instant>,
+    call: Option<(Rc<Line>, Rc<Call>)>,
+}
+
+impl Call {
+    /// True when its turn has come.
+    pub(crate) fn is_called(&self) -> bool {
+        self.is_called.get()
+    }
+
+    pub(super) fn wake(&self) {
+        self.waker.borrow().wake_by_ref();
+    }
+}
+
+impl Turn {
+    /// A turn without a call, until then.
+    #[cfg(test)]
+    pub(crate) fn free(until: Instant) -> Self {
+        Self {
+            until: Some(until),
+            call: None,
+        }
+    }
+
+    /// When others come next; `None` = it has not begun.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some((line, call)) = self.call.take() {
+            drop(call);
+            line.go_on(Instant::now());
+        }
+    }
+}
+
+impl Seat {
+    /// The seat of somebody who has just come, and has saved up nothing.
+    pub(crate) fn new(line: &Rc<Line>) -> Rc<Self> {
+        Rc::new(Self {
+            line: Rc::clone(line),
+            served: Cell::new(line.clock.get()),
+            free_until: Cell::new(None),
+            calls: RefCell::default(),
+        })
+    }
+
+    /// A turn, if it may take one without standing in line.
+    pub(crate) fn free_turn(&self, now: Instant) -> Option<Turn> {
+        let clock = self.line.clock.get();
+        let served = self
+            .served
+            .get()
+            .max(clock.saturating_sub(nanos(SAVED_MAX)));
+        self.served.set(served);
+        if served >= clock {
+            if self.line.is_contended(now) {
+                return None;
+            }
+            self.line.clock.set(served);
+        }
+        Some(Turn {
+            until: now.checked_add(FREE_TIME),
+            call: None,
+        })
+    }
+
+    /// The turn of a call whose turn has come.
+    pub(crate) fn called_turn(&self, call: Rc<Call>, now: Instant) -> Turn {
+        Turn {
+            until: now.checked_add(CALLED_TIME),
+            call: Some((Rc::clone(&self.line), call)),
+        }
+    }
+
+    /// Stands in line; `waker` is woken when the turn has come.
+    pub(crate) fn stand(self: &Rc<Self>, waker: Waker) -> Rc<Call> {
+        let call = Rc::new(Call {
+            is_called: Cell::new(false),
+            waker: RefCell::new(waker),
+        });
+        let mut calls = self.calls.borrow_mut();
+        if calls.len() >= CALLS_LOOKED_THROUGH {
+            // One stays, for which the seat stands in line.
+            let mut is_first = true;
+            calls.retain(|call| std::mem::take(&mut is_first) || is_wanted(call));
+        }
+        calls.push_back(Rc::clone(&call));
+        if calls.len() == 1 {
+            self.line.stand(self);
+        }
+        call
+    }
+
+    /// Somebody has more to do than fits into a turn.
+    pub(crate) fn note_more(&self, now: Instant) {
+        self.line.note_contention(now);
+    }
+
+    /// It was served for so long.
+    pub(crate) fn charge(&self, time: Duration, now: Instant) {
+        self.served
+            .set(self.served.get().saturating_add(nanos(time)));
+        self.line.note_service(time, now);
+    }
+
+    /// Does what may be several requests' work, and charges for it.
+    pub(crate) fn serve<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        self.free_until.set(begun.checked_add(FREE_TIME));
+        let done = work();
+        let now = Instant::now();
+        self.charge(now.duration_since(begun), now);
+        done
+    }
+
+    /// The turn of a request that is worked off inside of [`Self::serve`].
+    pub(crate) async fn turn(self: &Rc<Self>) -> Turn {
+        let mut standing: Option<Rc<Call>> = None;
+        poll_fn(|context| {
+            let now = Instant::now();
+            if let Some(call) = standing.take_if(|call| call.is_called()) {
+                return Poll::Ready(self.called_turn(call, now));
+            }
+            match &standing {
+                Some(call) => call.waker.borrow_mut().clone_from(context.waker()),
+                None => {
+                    if let Some(turn) = self.next_free_turn(now) {
+                        return Poll::Ready(turn);
+                    }
+                    standing = Some(self.stand(context.waker().clone()));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn next_free_turn(&self, now: Instant) -> Option<Turn> {
+        if self.free_until.get().is_some_and(|until| until <= now) {
+            self.note_more(now);
+            return None;
+        }
+        self.free_turn(now)
+    }
+
+    /// What it was served, in nanoseconds.
+    pub(super) fn served(&self) -> u64 {
+        self.served.get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn calls_kept(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    /// Takes out its first request that still waits, and whether there are more.
+    pub(super) fn call(&self) -> Option<(Rc<Call>, bool)> {
+        let mut calls = self.calls.borrow_mut();
+        while let Some(call) = calls.pop_front() {
+            if is_wanted(&call) {
+                call.is_called.set(true);
+                return Some((call, !calls.is_empty()));
+            }
+        }
+        None
+    }
+}
+
+/// False when whoever stood in line has left.
+fn is_wanted(call: &Rc<Call>) -> bool {
+    Rc::strong_count(call) > 1
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
