@@ -398,8 +398,9 @@ fn services(
     admin: Option<TcpListener>,
 ) -> Services {
     Box::new(move |core: &Rc<Core>| {
+        let line = Rc::clone(&core.line);
         drop(spawn_local(async move {
-            drop(http::serve(http, parts.http, parts.http_acceptor).await)
+            drop(http::serve(http, parts.http, parts.http_acceptor, line).await)
         }));
         if let Some(listener) = admin {
             drop(spawn_local(async move {

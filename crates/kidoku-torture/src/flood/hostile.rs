@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What the p99 of the good client's counts may rise by whatever it was before. On a core that is busy a
 /// slice of those in line, the answers of the slice and a wake-up of the client come to some 2 ms, and to
 /// more on a machine that does much else.
-const COUNTS_FLOOR: Duration = Duration::from_millis(25);
+const COUNTS_FLOOR: Duration = Duration::from_millis(10);
 
 /// The same of its acks, which the log's thread writes, here on the same core: a thread that becomes
 /// ready beside a busy one waits for the end of a slice of the scheduler, which is some milliseconds.

@@ -10,11 +10,13 @@ use kidoku_core::error::Error;
 use kidoku_core::id::ShardId;
 use kidoku_core::reply::Reply;
 use kidoku_core::request::Ticket;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Batches whose replies come to one core, from which on one more is refused. Each is a request of
-/// HTTP, or one command of RESP that takes several steps.
+/// Batches whose replies come to one core, from which on one more is refused, whether their calls
+/// are being made, answered, or held until the disk has them. Each is a request of HTTP, or one
+/// command of RESP that takes several steps.
 pub(crate) const BATCHES_MAX: usize = 16_384;
 
 /// The answers to one batch.
@@ -24,13 +26,35 @@ pub(crate) type Results = Vec<Result<Reply, Error>>;
 #[derive(Debug)]
 pub(crate) struct Calls {
     home: ShardId,
+    /// Those that wait for an answer.
     table: Mutex<Table<Arc<Batch>>>,
+    /// All of them, see [`Counted`].
+    count: Arc<AtomicUsize>,
+}
+
+/// Counts a batch from its beginning until nobody holds it any more.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// One more; `None` = there are as many as there may be.
+    fn enter(count: &Arc<AtomicUsize>) -> Option<Self> {
+        let counted = Self(Arc::clone(count));
+        (count.fetch_add(1, Ordering::Relaxed) < BATCHES_MAX).then_some(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Some calls whose caller waits for all of them.
 #[derive(Debug)]
 pub(crate) struct Batch {
     state: Mutex<BatchState>,
+    _counted: Counted,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +120,7 @@ impl Calls {
         Self {
             home,
             table: Mutex::default(),
+            count: Arc::default(),
         }
     }
 
@@ -118,6 +143,7 @@ impl Calls {
     /// # Errors
     /// [`Error::Busy`] when too many batches are open.
     pub(crate) fn open(&self, writes: impl Iterator<Item = bool>) -> Result<OpenBatch<'_>, Error> {
+        let counted = Counted::enter(&self.count).ok_or(Error::Busy)?;
         let slots: Vec<_> = writes.map(|writes| (writes, None)).collect();
         let state = BatchState {
             total: slots.len(),
@@ -126,15 +152,9 @@ impl Calls {
         };
         let batch = Arc::new(Batch {
             state: Mutex::new(state),
+            _counted: counted,
         });
-        let entry = Arc::clone(&batch);
-        let place = {
-            let mut table = self.lock();
-            if table.len() >= BATCHES_MAX {
-                return Err(Error::Busy);
-            }
-            table.insert(entry).ok_or(Error::Busy)?
-        };
+        let place = self.lock().insert(Arc::clone(&batch)).ok_or(Error::Busy)?;
         Ok(OpenBatch {
             calls: self,
             batch,
@@ -335,6 +355,24 @@ mod tests {
             .collect();
         assert_eq!(calls.open(std::iter::once(true)).err(), Some(Error::Busy));
         drop(open.pop());
+        assert!(calls.open(std::iter::once(true)).is_ok());
+    }
+
+    #[test]
+    fn batches_that_wait_for_the_disk_count_as_any_other() {
+        let gate = Gate::new(1, 0, true);
+        let calls = Calls::new(ShardId(0));
+        let mut held = HeldCalls::default();
+        for _ in 0..BATCHES_MAX {
+            let batch = calls.open(std::iter::once(true)).unwrap();
+            batch.note_sent(1);
+            held.push(answer(&calls, batch.ticket(0), 1).unwrap());
+        }
+        held.release(gate.view());
+        assert!(calls.is_empty());
+        assert_eq!(calls.open(std::iter::once(true)).err(), Some(Error::Busy));
+        assert_eq!(gate.publish(1).count(), 0);
+        held.release(gate.view());
         assert!(calls.open(std::iter::once(true)).is_ok());
     }
 

@@ -24,6 +24,7 @@ pub use openapi::openapi_json;
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::engine::line::Line;
 use crate::metrics::HttpMetrics;
 use crate::net::limits::Times;
 use crate::net::tls::Acceptor;
@@ -40,6 +41,7 @@ use kidoku_core::error::Code;
 use kidoku_proto::json::problem::Problem;
 use refused::Refused;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use streams::Streams;
 
@@ -101,6 +103,7 @@ pub(crate) async fn serve(
     listener: std::net::TcpListener,
     state: HttpState,
     acceptor: Acceptor,
+    line: Rc<Line>,
 ) -> io::Result<()> {
     let port = Port {
         connections: Arc::clone(state.metrics.connections()),
@@ -108,9 +111,7 @@ pub(crate) async fn serve(
         times: Times::SERVING,
         acceptor,
         strangers: state.keys.open().is_none(),
-        // A flood of requests has to come as far as the bound of what is under way, which a line would hold
-        // it back from; until that is one, requests over HTTP do not stand in it.
-        line: None,
+        line: Some(line),
         phase: Some(state.engine.phase()),
         router: router(state),
     };
