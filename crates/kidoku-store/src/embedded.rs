@@ -9,6 +9,7 @@ mod journal;
 mod keeper;
 mod rebuild;
 mod repair;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,7 @@ use crate::rot::Rot;
 use crate::value::{Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged};
 use crate::{Applied, Entry, Extent, KeyRow, Store, StoreError};
 use engine::Engine;
-use fjall::PersistMode;
+use fjall::{PersistMode, UserValue};
 use keeper::Keeper;
 use kidoku_core::fact::codec::DecodeError;
 pub use repair::{Keep, Repair};
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::{fmt, io};
+use stored::Stored;
 
 /// The version of keys and values, in the named value `format`. Another version is refused.
 pub const FORMAT_VERSION: u32 = 1;
@@ -344,14 +346,13 @@ impl Embedded {
     /// row there was found damaged.
     fn merged(
         &self,
-        engine: &Engine,
         key: &[u8],
         row: &Row,
+        mut stored: impl FnMut() -> fjall::Result<Option<UserValue>>,
     ) -> Result<(Option<Vec<u8>>, bool), StoreError> {
-        // For a new key this touches the filters in memory and, nearly always, no block.
         let before = self.keeper.blocks_mended();
-        let stored = match engine.rows.get(key) {
-            Err(error) if is_rot(&error) && self.keeper.mend_now(before) => engine.rows.get(key),
+        let stored = match stored() {
+            Err(error) if is_rot(&error) && self.keeper.mend_now(before) => stored(),
             stored => stored,
         };
         let (stored, reason) = match stored {
@@ -399,8 +400,9 @@ impl Store for Embedded {
             engine.wait_for_room()?;
             let mut applied = Applied::default();
             let mut batch = engine.db.batch();
-            for Entry { key, row } in group {
-                let (merged, is_damaged) = self.merged(engine, key, row)?;
+            let mut stored = Stored::new(engine, group);
+            for (index, Entry { key, row }) in group.iter().enumerate() {
+                let (merged, is_damaged) = self.merged(key, row, || stored.get(index, key))?;
                 applied.corrupt += u64::from(is_damaged);
                 if let Some(bytes) = merged {
                     batch.insert(&engine.rows, *key, bytes);

@@ -290,7 +290,7 @@ fn many_threads_append_and_everything_is_durable_in_queue_order() {
     const GROUPS: usize = 300;
     let disk = FakeDisk::new(1);
     let (appender, committer, sink) = queue(&disk, Durability::Sync);
-    let writer = Writer::start(committer).unwrap();
+    let writer = Writer::start(committer, || ()).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let appender = appender.clone();
@@ -362,7 +362,7 @@ fn the_writer_goes_on_by_itself_when_the_disk_works_again() {
     };
     let (appender, committer) = Committer::new(log, QUICK, || 1, sink.clone());
     disk.set_faults(Faults::ALWAYS);
-    let writer = Writer::start(committer).unwrap();
+    let writer = Writer::start(committer, || ()).unwrap();
     let wait = |wanted: &Event| {
         let patience = Instant::now() + Duration::from_secs(30);
         while events.recv_timeout(patience - Instant::now()).unwrap() != *wanted {}
@@ -385,7 +385,7 @@ fn closing_on_a_failing_disk_says_so() {
     let disk = FakeDisk::new(1);
     let (appender, committer, _) = queue(&disk, Durability::Sync);
     disk.set_faults(Faults::ALWAYS);
-    let writer = Writer::start(committer).unwrap();
+    let writer = Writer::start(committer, || ()).unwrap();
     appender.append(&records(&["a"]), 1).unwrap();
     assert_eq!(
         writer.close().unwrap_err().kind(),
@@ -401,7 +401,7 @@ fn closing_on_a_failing_disk_says_so() {
 fn dropping_the_writer_closes_the_log() {
     let disk = FakeDisk::new(1);
     let (appender, committer, sink) = queue(&disk, Durability::Sync);
-    let writer = Writer::start(committer).unwrap();
+    let writer = Writer::start(committer, || ()).unwrap();
     appender.append(&records(&["a"]), 1).unwrap();
     drop(writer);
     assert_eq!(

@@ -20,15 +20,21 @@ impl<M> fmt::Debug for Writer<M> {
 }
 
 impl<M: Send + 'static> Writer<M> {
-    /// Starts the thread.
+    /// Starts the thread, which first does `begin`.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start<D: Disk, S: Sink<M>>(committer: Committer<D, M, S>) -> io::Result<Self> {
+    pub fn start<D: Disk, S: Sink<M>>(
+        committer: Committer<D, M, S>,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let shared = Arc::clone(&committer.shared);
         let thread = Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || run(committer))?;
+            .spawn(move || {
+                begin();
+                run(committer)
+            })?;
         Ok(Self {
             shared,
             thread: Some(thread),

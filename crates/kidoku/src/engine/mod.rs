@@ -14,6 +14,7 @@ pub(crate) mod line;
 pub(crate) mod mailbox;
 pub(crate) mod opaque;
 pub(crate) mod pressure;
+pub(crate) mod priority;
 pub(crate) mod pushes;
 pub mod rot;
 pub(crate) mod runtime;

@@ -177,7 +177,7 @@ impl Storage {
             store: Arc::downgrade(&embedded),
             rot: rot.clone(),
         };
-        let writer = Writer::start(committer)?;
+        let writer = Writer::start(committer, super::priority::go_ahead)?;
         let journal: Arc<dyn Journal> = Arc::new(journal);
         Ok(Self {
             writer,

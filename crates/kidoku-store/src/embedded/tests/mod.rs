@@ -1,5 +1,6 @@
 //! The embedded store alone.
 
+mod groups;
 mod reads;
 mod reopen;
 mod rot;
