@@ -313,7 +313,7 @@ impl Layers {
                 return Ok(());
             }
             let state = row.state.filter(|state| state.incarnation >= erased);
-            let mut public = state.map_or(Position::START, |state| state.public);
+            let mut public = state.as_ref().map_or(Position::START, |state| state.public);
             public = public.max(self.floor(&user, None, erased)?.highest());
             if let Some(space) = space {
                 public = public.max(self.floor(&user, Some(space), erased)?.highest());

@@ -12,10 +12,12 @@ use proptest::prelude::*;
 fn roster() -> impl Strategy<Value = RosterRow> {
     let membership = proptest::option::of(strategy::membership());
     let state = (strategy::incarnation(), strategy::position(), membership);
-    let state = state.prop_map(|(incarnation, public, membership)| RosterState {
-        incarnation,
-        public,
-        membership,
+    let state = state.prop_map(|(incarnation, public, membership)| {
+        Box::new(RosterState {
+            incarnation,
+            public,
+            membership,
+        })
     });
     (strategy::incarnation(), proptest::option::of(state))
         .prop_map(|(marks, state)| RosterRow { marks, state })
@@ -33,7 +35,7 @@ fn key_row() -> impl Strategy<Value = (Vec<u8>, Row)> {
 }
 
 fn merged(one: &RosterRow, two: &RosterRow) -> RosterRow {
-    let mut row = *one;
+    let mut row = one.clone();
     row.merge(two);
     row
 }
@@ -45,7 +47,7 @@ proptest! {
     fn roster_rows_merge_in_any_order_and_grouping(
         one in roster(), two in roster(), three in roster(),
     ) {
-        prop_assert_eq!(merged(&one, &one), one);
+        prop_assert_eq!(&merged(&one, &one), &one);
         prop_assert_eq!(merged(&one, &two), merged(&two, &one));
         prop_assert_eq!(
             merged(&merged(&one, &two), &three),

@@ -27,12 +27,13 @@ pub enum Row {
 
 /// What a channel's roster has of one user. Derived from the user's State, Mention and Own facts, so
 /// that receipts and a drop find everyone with a row in the channel without reading all users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RosterRow {
     /// The latest incarnation of the user's mentions and own messages in the channel.
     pub marks: Incarnation,
-    /// What receipts need of the user's state row; `None` = there is none.
-    pub state: Option<RosterState>,
+    /// What receipts need of the user's state row; `None` = there is none. Apart, as it is three times
+    /// what any other row has in itself.
+    pub state: Option<Box<RosterState>>,
 }
 
 /// What receipts need of a state row.
@@ -57,11 +58,11 @@ impl RosterRow {
         } = *row;
         Self {
             marks: Incarnation::NEVER,
-            state: Some(RosterState {
+            state: Some(Box::new(RosterState {
                 incarnation,
                 public,
                 membership,
-            }),
+            })),
         }
     }
 
@@ -75,8 +76,8 @@ impl RosterRow {
 
     /// The latest incarnation of any of the user's rows in the channel.
     pub fn incarnation(&self) -> Incarnation {
-        self.state
-            .map_or(self.marks, |state| state.incarnation.max(self.marks))
+        let state = self.state.as_ref();
+        state.map_or(self.marks, |state| state.incarnation.max(self.marks))
     }
 }
 
@@ -96,7 +97,7 @@ impl Merge for RosterRow {
         self.marks = self.marks.max(other.marks);
         match (self.state.as_mut(), &other.state) {
             (Some(state), Some(theirs)) => state.merge(theirs),
-            (None, theirs) => self.state = *theirs,
+            (None, theirs) => self.state.clone_from(theirs),
             (Some(_), None) => {}
         }
     }
@@ -122,7 +123,11 @@ impl Row {
 
     /// Bytes on the heap, estimated, for the overlay's account.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let Self::Fact(value) = self else { return 0 };
+        let value = match self {
+            Self::Fact(value) => value,
+            Self::Roster(row) if row.state.is_some() => return size_of::<RosterState>(),
+            Self::Roster(_) => return 0,
+        };
         match value {
             Value::Erased(_)
             | Value::Role { .. }
@@ -254,10 +259,11 @@ pub fn merge_damaged(key: &[u8], stored: &[u8], new: &Row) -> Option<Vec<u8>> {
 
 fn put_roster(row: &RosterRow, out: &mut Vec<u8>) {
     out.push(ROSTER);
-    let membership = row.state.and_then(|state| state.membership);
+    let state = row.state.as_ref();
+    let membership = state.and_then(|state| state.membership);
     let member = membership.is_some_and(|membership| membership.member);
     let flags = [
-        (row.state.is_some(), STATED),
+        (state.is_some(), STATED),
         (membership.is_some(), MEMBERSHIP),
         (member, MEMBER),
     ];
@@ -269,7 +275,7 @@ fn put_roster(row: &RosterRow, out: &mut Vec<u8>) {
             .sum(),
     );
     put_varint(out, row.marks.0);
-    if let Some(state) = row.state {
+    if let Some(state) = state {
         put_varint(out, state.incarnation.0);
         put_varint(out, state.public.0);
     }
@@ -305,11 +311,11 @@ fn read_roster(body: &[u8]) -> Result<RosterRow, DecodeError> {
         } else {
             None
         };
-        row.state = Some(RosterState {
+        row.state = Some(Box::new(RosterState {
             incarnation,
             public,
             membership,
-        });
+        }));
     }
     reader.finish()?;
     Ok(row)

@@ -1,0 +1,90 @@
+//! The order of rows, while they come and are read in turn.
+
+use super::*;
+use crate::value::Row;
+use kidoku_core::clock::Clock;
+use kidoku_core::fact::StateRow;
+use kidoku_core::id::{App, ChannelKey, Position, UserKey};
+use std::collections::BTreeMap;
+
+const USERS: u64 = 3;
+const CHANNELS: u64 = 5_000;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % end
+    }
+}
+
+fn state(user: u64, channel: u64, public: u64) -> Fact {
+    let app = App::default_app();
+    Fact::State {
+        user: UserKey::new(&app, &format!("u{user}")).unwrap(),
+        channel: ChannelKey::new(&app, &format!("c{channel:05}")).unwrap(),
+        row: StateRow {
+            incarnation: Clock(1),
+            public: Position(public),
+            ..StateRow::default()
+        },
+    }
+}
+
+fn expect(expected: &mut BTreeMap<Vec<u8>, Row>, fact: &Fact) {
+    let (key, value) = (fact.key(), fact.value());
+    let mut merge = |at: Vec<u8>, row: Row| match expected.get_mut(&at) {
+        Some(known) => known.merge(&row),
+        None => drop(expected.insert(at, row)),
+    };
+    if let Some((channel, row)) = roster_of(&key, &value) {
+        let mut at = Vec::new();
+        put_roster_key(&mut at, key.app, channel, key.owner);
+        merge(at, Row::Roster(row));
+    }
+    merge(key::fact_key(&key), Row::Fact(value));
+}
+
+#[test]
+fn rows_are_read_in_order_however_many_came_since_the_last_time() {
+    let mut random = Random(1);
+    let (mut overlay, mut expected) = (Overlay::default(), BTreeMap::new());
+    for round in 0..200 {
+        let count = [0, 1, 3, 30, 40, 300][usize::try_from(random.below(6)).unwrap()];
+        for _ in 0..count {
+            let (user, channel) = (random.below(USERS), random.below(CHANNELS));
+            let fact = state(user, channel, random.below(100));
+            overlay.merge(&fact);
+            expect(&mut expected, &fact);
+        }
+        let keys: Vec<_> = expected.keys().cloned().collect();
+        let mut bound = || {
+            let nth = usize::try_from(random.below(1 << 20)).unwrap();
+            let key = nth.checked_rem(keys.len()).and_then(|nth| keys.get(nth));
+            key.cloned().unwrap_or_default()
+        };
+        let (from, end) = if round % 10 == 0 {
+            (Vec::new(), vec![u8::MAX])
+        } else {
+            (bound(), bound())
+        };
+        let limit = usize::try_from(random.below(500)).unwrap();
+        let limit = if round % 3 == 0 { usize::MAX } else { limit };
+        let within = expected
+            .iter()
+            .filter(|(key, _)| from <= **key && **key < end);
+        let within: Vec<KeyRow> = within
+            .map(|(key, row)| (key.clone(), row.clone()))
+            .take(limit)
+            .collect();
+        assert_eq!(overlay.page(&from, &end, limit), within, "round {round}");
+        assert_eq!(overlay.len(), expected.len());
+    }
+    for (key, row) in &expected {
+        assert_eq!(overlay.get(key).as_deref(), Some(row));
+    }
+}
