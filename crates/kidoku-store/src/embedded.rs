@@ -405,7 +405,7 @@ impl Store for Embedded {
                 let (merged, is_damaged) = self.merged(key, row, || stored.get(index, key))?;
                 applied.corrupt += u64::from(is_damaged);
                 if let Some(bytes) = merged {
-                    batch.insert(&engine.rows, *key, bytes);
+                    batch.insert(&engine.rows, &**key, bytes);
                     applied.written += 1;
                 }
             }

@@ -102,16 +102,17 @@ struct Staleness {
 
 impl<'a> Flush<'a> {
     fn space(&mut self, rows: impl Iterator<Item = Entry<'a>>) -> Result<(), StoreError> {
-        let mut owner: &[u8] = &[];
+        let mut owner = Vec::new();
         let mut staleness = Staleness::default();
         for entry in rows {
-            let its_owner = key::owner_bytes(entry.key);
+            let its_owner = key::owner_bytes(&entry.key);
             if its_owner != owner {
-                owner = its_owner;
+                owner.clear();
+                owner.extend_from_slice(its_owner);
                 if self.group.len() >= GROUP_ROWS {
                     self.apply()?;
                 }
-                staleness = self.staleness_of(owner, &entry)?;
+                staleness = self.staleness_of(&owner, &entry)?;
             }
             if self.is_stale(&entry, &mut staleness)? {
                 self.flushed.stale += 1;
@@ -135,7 +136,7 @@ impl<'a> Flush<'a> {
 
     /// Reads the erasure of the partition that begins with `first`.
     fn staleness_of(&mut self, owner: &[u8], first: &Entry<'a>) -> Result<Staleness, StoreError> {
-        let Key::Fact(fact_key) = parse(first.key)? else {
+        let Key::Fact(fact_key) = parse(&first.key)? else {
             return Ok(Staleness::default());
         };
         let mut erased = self
@@ -143,8 +144,8 @@ impl<'a> Flush<'a> {
             .unwrap_or_default();
         if matches!(fact_key.part, Part::UserErased | Part::ChannelDropped) {
             erased = erased.max(first.row.incarnation());
-            let partition =
-                partition_of(&fact_key).map_err(|reason| StoreError::corrupt(first.key, reason))?;
+            let partition = partition_of(&fact_key)
+                .map_err(|reason| StoreError::corrupt(&first.key, reason))?;
             self.erasures.push((partition, erased));
         }
         Ok(Staleness {
@@ -177,7 +178,7 @@ impl<'a> Flush<'a> {
         }
         let incarnation = entry.row.incarnation();
         let erased = staleness.erased;
-        let fact_key = match parse(entry.key)? {
+        let fact_key = match parse(&entry.key)? {
             Key::Fact(fact_key) => fact_key,
             Key::Roster { app, user, .. } => {
                 let known = self.erased_users.get(&user_name(app, user));
@@ -221,12 +222,12 @@ impl<'a> Flush<'a> {
     ) -> Result<(), StoreError> {
         let incarnation = entry.row.incarnation();
         if self
-            .stored_incarnation(entry.key)?
+            .stored_incarnation(&entry.key)?
             .is_some_and(|stored| stored >= incarnation)
         {
             return Ok(());
         }
-        let user = user_of(fact_key).map_err(|reason| StoreError::corrupt(entry.key, reason))?;
+        let user = user_of(fact_key).map_err(|reason| StoreError::corrupt(&entry.key, reason))?;
         let purged = crate::purge::marks(self.store, &user, channel, incarnation);
         self.note_purged(purged)
     }

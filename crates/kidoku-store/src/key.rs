@@ -246,6 +246,12 @@ pub(crate) fn owner_bytes(key: &[u8]) -> &[u8] {
     }
 }
 
+/// Whose partition a key belongs to, without the app.
+pub(crate) fn owner_name(key: &[u8]) -> &[u8] {
+    let mut parts = key.splitn(3, |byte| *byte == 0);
+    parts.nth(1).unwrap_or_default()
+}
+
 /// Takes a key apart.
 ///
 /// # Errors

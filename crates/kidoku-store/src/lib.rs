@@ -47,7 +47,7 @@ use value::Row;
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
     /// The key, as [`key`] builds it.
-    pub key: &'a [u8],
+    pub key: Cow<'a, [u8]>,
     /// What to merge into what is there.
     pub row: Cow<'a, Row>,
 }

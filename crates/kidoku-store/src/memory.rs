@@ -42,7 +42,7 @@ impl Store for Memory {
         let mut applied = Applied::default();
         let rows = &mut self.maps().rows;
         for Entry { key, row } in group {
-            let merged = match rows.get(*key) {
+            let merged = match rows.get(&**key) {
                 Some(stored) => merge_value(key, stored, row).unwrap_or_else(|_| {
                     applied.corrupt += u64::from(rest_of_damaged(key, stored).is_none());
                     merge_damaged(key, stored, row)

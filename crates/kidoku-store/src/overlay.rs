@@ -1,9 +1,9 @@
 //! The overlay: facts that are in the log and not yet in the store, merged, in memory.
 //!
 //! A row is found by the hash of its key, so an ack of a known state costs one look-up. Which rows
-//! belong to a partition is noted when they come; their order is made when somebody reads it. Rosters
-//! hold only who is on them until then; what they say is taken from the state rows, so that an ack
-//! does not touch them.
+//! belong to a partition is noted when they come; their order is made when somebody reads it. What a
+//! roster has of a user is read from the user's state row, so that an ack does not touch it; it has a
+//! row of its own only for marks of a user without a state row here.
 
 mod partitions;
 mod rows;
@@ -15,7 +15,7 @@ use crate::planted::{self, Bug};
 use crate::value::{RosterRow, Row, roster_of};
 use crate::{Entry, KeyRow};
 use kidoku_core::fact::{Fact, FactKey, Incarnation, Merge, Part, Value};
-use partitions::Partitions;
+use partitions::{Item, Partitions};
 use rows::{Place, Rows};
 use std::borrow::Cow;
 
@@ -24,15 +24,10 @@ use std::borrow::Cow;
 pub struct Overlay {
     rows: Rows,
     partitions: Partitions,
+    /// Rows of rosters that are not read from a state row.
+    rosters: usize,
     /// Kept from fact to fact, so that a fact of a known key allocates nothing for it.
     scratch: Vec<u8>,
-}
-
-/// What a merge did to a row.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Merged {
-    New,
-    Known,
 }
 
 impl Overlay {
@@ -47,53 +42,97 @@ impl Overlay {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         put_fact_key(&mut scratch, key);
-        let merged = self.merge_row(&scratch, Row::Fact(value));
-        if let Some((channel, row)) = roster {
-            // The state part is read from the state row. The incarnation of a known mark is on the
-            // roster already, but for that of a later one.
-            if merged == Merged::New || row.marks != Incarnation::NEVER {
-                scratch.clear();
-                put_roster_key(&mut scratch, key.app, channel, key.owner);
-                let row = RosterRow { state: None, ..row };
-                self.merge_row(&scratch, Row::Roster(row));
+        let new = self.merge_row(&scratch, Row::Fact(value));
+        match roster {
+            Some((channel, RosterRow { state: Some(_), .. })) => {
+                if let Some(place) = new {
+                    self.enter(&mut scratch, key, channel, place);
+                }
             }
+            // The incarnation of a known mark is on the roster already, but for that of a later one.
+            Some((channel, row)) if new.is_some() || row.marks != Incarnation::NEVER => {
+                self.mark(&mut scratch, key, channel, row);
+            }
+            _ => {}
         }
         self.scratch = scratch;
     }
 
-    fn merge_row(&mut self, key: &[u8], row: Row) -> Merged {
-        let Some(row) = self.rows.merge(key, row) else {
-            return Merged::Known;
-        };
-        let place = self.rows.add(key, row);
-        self.partitions.add(key::owner_bytes(key), place);
-        Merged::New
+    /// Notes on the roster that a user has a state row, which is new.
+    fn enter(&mut self, scratch: &mut Vec<u8>, key: &FactKey<'_>, channel: &str, place: Place) {
+        scratch.clear();
+        put_roster_key(scratch, key.app, channel, key.owner);
+        if self.rosters == 0 || self.rows.place(scratch).is_none() {
+            self.partitions
+                .add(key::owner_bytes(scratch), Item::Roster(place));
+        }
+    }
+
+    /// Notes on the roster that a user has a mark.
+    fn mark(&mut self, scratch: &mut Vec<u8>, key: &FactKey<'_>, channel: &str, row: RosterRow) {
+        scratch.clear();
+        put_fact_key(scratch, &state_key(key.app, key.owner, channel));
+        if self.rows.mark(scratch, row.marks) {
+            return;
+        }
+        scratch.clear();
+        put_roster_key(scratch, key.app, channel, key.owner);
+        if self.merge_row(scratch, Row::Roster(row)).is_some() {
+            self.rosters += 1;
+        }
+    }
+
+    /// Where the row is, when it is new.
+    fn merge_row(&mut self, key: &[u8], row: Row) -> Option<Place> {
+        let place = self.rows.merge(key, row)?;
+        self.partitions.add(key::owner_bytes(key), Item::Row(place));
+        Some(place)
     }
 
     /// One row.
     pub fn get(&self, key: &[u8]) -> Option<Cow<'_, Row>> {
-        self.rows.find(key).map(|row| self.whole(key, row))
+        if let Some(place) = self.rows.place(key) {
+            return self.whole(key, place);
+        }
+        let Ok(Key::Roster { app, channel, user }) = key::parse(key) else {
+            return None;
+        };
+        let state = self.state(app, channel, user)?;
+        self.roster(state).map(Cow::Owned)
     }
 
-    /// Completes a row of a roster with what its user's state row says.
-    fn whole<'a>(&self, key: &[u8], row: &'a Row) -> Cow<'a, Row> {
-        let (Row::Roster(roster), Ok(Key::Roster { app, channel, user })) = (row, key::parse(key))
+    /// The row at a place; one of a roster with what its user's state row says.
+    fn whole(&self, key: &[u8], place: Place) -> Option<Cow<'_, Row>> {
+        let row = self.rows.row(place)?;
+        let (Row::Roster(roster), Ok(Key::Roster { app, channel, user })) =
+            (&*row, key::parse(key))
         else {
-            return Cow::Borrowed(row);
+            return Some(row);
         };
-        let part = Part::State(channel);
-        let state_key = key::fact_key(&FactKey {
-            app,
-            owner: user,
-            part,
-        });
-        let mut roster = roster.clone();
-        if let Some(Row::Fact(Value::State(state))) = self.rows.find(&state_key)
+        let state = self.state(app, channel, user);
+        let Some(Row::Roster(mut whole)) = state.and_then(|place| self.roster(place)) else {
+            return Some(row);
+        };
+        whole.merge(roster);
+        Some(Cow::Owned(Row::Roster(whole)))
+    }
+
+    /// Where a user's state row is.
+    fn state(&self, app: &str, channel: &str, user: &str) -> Option<Place> {
+        self.rows
+            .place(&key::fact_key(&state_key(app, user, channel)))
+    }
+
+    /// What a roster has of the user whose state is at a place.
+    fn roster(&self, state: Place) -> Option<Row> {
+        let mut roster = RosterRow::of_mark(self.rows.marks(state));
+        let row = self.rows.row(state)?;
+        if let Row::Fact(Value::State(state)) = &*row
             && !planted::is(Bug::RosterStale)
         {
             roster.merge(&RosterRow::of_state(state));
         }
-        Cow::Owned(Row::Roster(roster))
+        Some(Row::Roster(roster))
     }
 
     /// Rows from `from` on and below `end`, by rising key.
@@ -102,35 +141,69 @@ impl Overlay {
         from: &[u8],
         end: &[u8],
     ) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        let places = self.partitions.range(&self.rows, from, end);
-        places.filter_map(|place| self.entry(place))
+        let items = self.partitions.range(&self.rows, from, end);
+        items.filter_map(|item| self.entry(item))
     }
 
-    fn entry(&self, place: Place) -> Option<Entry<'_>> {
-        let (key, row) = self.rows.at(place)?;
-        let row = self.whole(key, row);
-        Some(Entry { key, row })
+    fn entry(&self, item: Item) -> Option<Entry<'_>> {
+        match item {
+            Item::Row(place) => {
+                let key = self.rows.key(place);
+                let row = self.whole(key, place)?;
+                let key = Cow::Borrowed(key);
+                Some(Entry { key, row })
+            }
+            Item::Roster(state) => {
+                let key = Cow::Owned(roster_key(self.rows.key(state))?);
+                let row = self.roster(state).map(Cow::Owned)?;
+                Some(Entry { key, row })
+            }
+        }
     }
 
     /// Copies of up to `limit` rows of a range.
     pub(crate) fn page(&self, from: &[u8], end: &[u8], limit: usize) -> Vec<KeyRow> {
         let rows = self.range(from, end).take(limit);
-        rows.map(|entry| (entry.key.to_vec(), entry.row.into_owned()))
+        rows.map(|entry| (entry.key.into_owned(), entry.row.into_owned()))
             .collect()
     }
 
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.partitions.len()
     }
 
     /// True when there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.rows.len() == 0
+        self.len() == 0
     }
 
     /// Bytes of memory, estimated.
     pub fn bytes(&self) -> usize {
         self.rows.bytes() + self.partitions.bytes()
+    }
+}
+
+fn state_key<'a>(app: &'a str, user: &'a str, channel: &'a str) -> FactKey<'a> {
+    FactKey {
+        app,
+        owner: user,
+        part: Part::State(channel),
+    }
+}
+
+/// The key of what a roster has of a user, by the key of the state row.
+fn roster_key(state: &[u8]) -> Option<Vec<u8>> {
+    match key::parse(state) {
+        Ok(Key::Fact(FactKey {
+            app,
+            owner,
+            part: Part::State(channel),
+        })) => {
+            let mut key = Vec::with_capacity(state.len());
+            put_roster_key(&mut key, app, channel, owner);
+            Some(key)
+        }
+        _ => None,
     }
 }

@@ -143,7 +143,7 @@ fn drop_authors<S: Store + ?Sized>(
     let group: Vec<Entry<'_>> = rows
         .iter()
         .map(|(key, row)| Entry {
-            key,
+            key: Cow::Borrowed(key),
             row: Cow::Borrowed(row),
         })
         .collect();

@@ -185,7 +185,7 @@ fn a_damaged_row_is_an_error_to_read_and_stays_one_when_written() {
     let group: Vec<Entry<'_>> = overlay.range(&[], &[u8::MAX]).collect();
     assert_eq!(store.apply(&group).unwrap().corrupt, 0);
     store.damage();
-    let error = store.get(group[0].key).unwrap_err();
+    let error = store.get(&group[0].key).unwrap_err();
     assert!(
         matches!(
             &error,
@@ -204,7 +204,7 @@ fn a_damaged_row_is_an_error_to_read_and_stays_one_when_written() {
     assert!(!store.is_empty().unwrap());
     // What it said before is not known, so the new row alone would be a wrong answer.
     assert_eq!(store.apply(&group).unwrap().corrupt, 1);
-    assert!(store.get(group[0].key).is_err());
+    assert!(store.get(&group[0].key).is_err());
     let again = store.apply(&group).unwrap();
     assert_eq!((again.corrupt, again.written), (0, 0));
 }

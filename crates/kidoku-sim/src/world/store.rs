@@ -302,7 +302,7 @@ impl Store for SimStore {
         };
         let mut applied = Applied::default();
         for Entry { key, row } in group.iter().take(kept) {
-            if let Some(found) = state.rotten.get(*key) {
+            if let Some(found) = state.rotten.get(&**key) {
                 applied.corrupt += u64::from(rest_of_damaged(key, found).is_none());
                 let sound = state.merge_rotten(key, row)?;
                 if let Some(bytes) = sound {
@@ -310,7 +310,7 @@ impl Store for SimStore {
                 }
                 continue;
             }
-            let merged = match state.rows.get(*key) {
+            let merged = match state.rows.get(&**key) {
                 Some(stored) => {
                     merge_value(key, stored, row).map_err(|reason| StoreError::Corrupt {
                         key: key.to_vec(),

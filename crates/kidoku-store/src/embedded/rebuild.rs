@@ -207,7 +207,7 @@ fn apply(store: &Embedded, group: &mut Vec<(Vec<u8>, Row)>) -> Result<(), StoreE
     let entries: Vec<Entry<'_>> = group
         .iter()
         .map(|(key, row)| Entry {
-            key,
+            key: Cow::Borrowed(key),
             row: Cow::Borrowed(row),
         })
         .collect();

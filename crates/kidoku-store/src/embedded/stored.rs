@@ -48,7 +48,10 @@ enum Found {
 
 impl Run {
     fn begin(engine: &Engine, group: &[Entry<'_>], first: usize, end: usize) -> Option<Self> {
-        let (from, last) = (group.get(first)?.key, group.get(end.checked_sub(1)?)?.key);
+        let (from, last) = (
+            &*group.get(first)?.key,
+            &*group.get(end.checked_sub(1)?)?.key,
+        );
         let mut run = Self {
             rows: engine.rows.range(from..=last),
             next: None,
@@ -109,10 +112,10 @@ impl<'a> Stored<'a> {
             return None;
         }
         let rest = self.group.get(first..)?;
-        let owner = key::owner_bytes(rest.first()?.key);
+        let owner = key::owner_bytes(&rest.first()?.key);
         // Only as far as keys rise, or what is passed would be missed.
         let follows = |pair: &&[Entry<'_>]| match pair {
-            [one, next] => one.key < next.key && key::owner_bytes(next.key) == owner,
+            [one, next] => one.key < next.key && key::owner_bytes(&next.key) == owner,
             _ => false,
         };
         let pairs = rest.windows(2).take(TOGETHER_MAX);

@@ -12,8 +12,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const PARTITION_BYTES: usize =
     (size_of::<Partition>() + 2 * size_of::<(Box<[u8]>, usize)>()) * 3 / 2 + 32;
 
+/// What an item costs, two thirds full.
+const ITEM_BYTES: usize = size_of::<Item>() * 3 / 2;
+
 /// New rows that are put where they belong one by one; more are sorted together.
 const FEW: usize = 32;
+
+/// A row of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// The row at a place.
+    Row(Place),
+    /// What a channel's roster has of the user whose state is at a place.
+    Roster(Place),
+}
+
+impl Item {
+    /// What its key has behind the name of its partition, which is so many bytes long.
+    fn rest(self, rows: &Rows, owner: usize) -> &[u8] {
+        match self {
+            Self::Row(place) => rows.key(place).get(owner..).unwrap_or_default(),
+            Self::Roster(place) => key::owner_name(rows.key(place)),
+        }
+    }
+}
 
 /// The rows of a partition. Their order is made by whoever reads them, and most are written more often
 /// than read.
@@ -21,55 +43,58 @@ type Partition = Mutex<Order>;
 
 #[derive(Debug, Default)]
 struct Order {
-    places: Vec<Place>,
+    items: Vec<Item>,
     /// So many from the first on have rising keys.
     sorted: usize,
 }
 
 impl Order {
-    fn sort(&mut self, rows: &Rows) {
-        let new = self.places.len() - self.sorted;
+    fn sort(&mut self, rows: &Rows, owner: usize) {
+        let new = self.items.len() - self.sorted;
         if new > FEW {
             // Goes through what is sorted already only once.
-            self.places
-                .sort_by(|one, other| key_at(rows, *one).cmp(key_at(rows, *other)));
+            self.items
+                .sort_by(|one, other| one.rest(rows, owner).cmp(other.rest(rows, owner)));
         } else {
-            for at in self.sorted..self.places.len() {
-                self.insert(rows, at);
+            for at in self.sorted..self.items.len() {
+                self.insert(rows, owner, at);
             }
         }
-        self.sorted = self.places.len();
+        self.sorted = self.items.len();
     }
 
     /// Moves the one at `at` to where it belongs among those before it.
-    fn insert(&mut self, rows: &Rows, at: usize) {
-        let Some((place, before)) = self.places.get(..=at).and_then(<[Place]>::split_last) else {
+    fn insert(&mut self, rows: &Rows, owner: usize, at: usize) {
+        let Some((item, before)) = self.items.get(..=at).and_then(<[Item]>::split_last) else {
             return;
         };
-        let key = key_at(rows, *place);
-        let target = before.partition_point(|place| key_at(rows, *place) < key);
-        if let Some(moved) = self.places.get_mut(target..=at) {
+        let rest = item.rest(rows, owner);
+        let target = before.partition_point(|item| item.rest(rows, owner) < rest);
+        if let Some(moved) = self.items.get_mut(target..=at) {
             moved.rotate_right(1);
         }
     }
 
-    /// Those from `from` on and below `end`.
-    fn between(&mut self, rows: &Rows, from: &[u8], end: &[u8]) -> Vec<Place> {
-        if self.sorted < self.places.len() {
-            self.sort(rows);
+    /// Those from `from` on and below `end`, of the partition with this name.
+    fn between(&mut self, rows: &Rows, owner: &[u8], from: &[u8], end: &[u8]) -> Vec<Item> {
+        if self.sorted < self.items.len() {
+            self.sort(rows, owner.len());
         }
-        let first = self
-            .places
-            .partition_point(|place| key_at(rows, *place) < from);
-        let last = self
-            .places
-            .partition_point(|place| key_at(rows, *place) < end);
-        self.places.get(first..last).unwrap_or_default().to_vec()
+        let first = self.first_from(rows, owner, from);
+        let last = self.first_from(rows, owner, end);
+        self.items.get(first..last).unwrap_or_default().to_vec()
     }
-}
 
-fn key_at(rows: &Rows, place: Place) -> &[u8] {
-    rows.at(place).map_or(&[], |(key, _)| key)
+    /// How many keys are below this one.
+    fn first_from(&self, rows: &Rows, owner: &[u8], key: &[u8]) -> usize {
+        match key.strip_prefix(owner) {
+            Some(rest) => self
+                .items
+                .partition_point(|item| item.rest(rows, owner.len()) < rest),
+            None if key < owner => 0,
+            None => self.items.len(),
+        }
+    }
 }
 
 /// See the module.
@@ -80,19 +105,22 @@ pub(super) struct Partitions {
     by_owner: HashMap<Box<[u8]>, usize, RandomState>,
     /// The same, sorted.
     order: BTreeMap<Box<[u8]>, usize>,
+    items: usize,
     bytes: usize,
 }
 
 impl Partitions {
     /// Adds a new row to its partition.
-    pub(super) fn add(&mut self, owner: &[u8], place: Place) {
+    pub(super) fn add(&mut self, owner: &[u8], item: Item) {
         let index = match self.by_owner.get(owner) {
             Some(index) => *index,
             None => self.begin(owner),
         };
         if let Some(partition) = self.partitions.get_mut(index) {
             let order = partition.get_mut().unwrap_or_else(PoisonError::into_inner);
-            order.places.push(place);
+            order.items.push(item);
+            self.items += 1;
+            self.bytes += ITEM_BYTES;
         }
     }
 
@@ -105,21 +133,26 @@ impl Partitions {
         index
     }
 
-    /// Where the rows are from `from` on and below `end`, by rising key.
+    /// The rows from `from` on and below `end`, by rising key.
     pub(super) fn range<'a>(
         &'a self,
         rows: &'a Rows,
         from: &[u8],
         end: &[u8],
-    ) -> impl Iterator<Item = Place> + use<'a> {
+    ) -> impl Iterator<Item = Item> + use<'a> {
         // The partition of `from` begins before it, or it would not have all of its name there.
         let first = key::owner_bytes(from);
         let bounds = (Bound::Included(first), Bound::Excluded(end.max(first)));
         let (from, end) = (from.to_vec(), end.to_vec());
         self.order
             .range::<[u8], _>(bounds)
-            .filter_map(|(_, index)| self.partitions.get(*index))
-            .flat_map(move |partition| lock(partition).between(rows, &from, &end))
+            .filter_map(|(owner, index)| Some((owner, self.partitions.get(*index)?)))
+            .flat_map(move |(owner, partition)| lock(partition).between(rows, owner, &from, &end))
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.items
     }
 
     /// Bytes of memory beside those of the rows, estimated.

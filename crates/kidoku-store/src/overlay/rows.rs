@@ -3,90 +3,206 @@
 use crate::value::Row;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use kidoku_core::fact::Merge;
+use kidoku_core::fact::codec::{decode_value, encode_value};
+use kidoku_core::fact::{Incarnation, Merge, Value};
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 
 /// Where a row is. Rows stay where they are.
 pub(super) type Place = u32;
 
-/// What a row costs beside its key's and its heap bytes: its place here, among those of its partition
-/// and in the table of hashes, all of them two thirds full, and the allocation of the key.
-const ROW_BYTES: usize = (size_of::<Slot>() + 2 * size_of::<Place>() + 1) * 3 / 2 + 16;
+/// What a row costs beside its key's and its heap bytes: its place here and in the table of hashes, two
+/// thirds full, and the allocation of the key.
+const ROW_BYTES: usize = (size_of::<Slot>() + size_of::<Place>() + 1) * 3 / 2 + 16;
+
+/// What the allocation of a state's bytes costs beside them.
+const STATE_BYTES: usize = 8;
 
 #[derive(Debug)]
 struct Slot {
-    hash: u64,
+    hash: u32,
+    held: Held,
     key: Box<[u8]>,
-    row: Row,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// A state, of which there are more than of anything else. As bytes it takes a quarter.
+    State {
+        value: Box<[u8]>,
+        /// The latest incarnation of the user's marks in the channel, for the roster.
+        marks: Incarnation,
+    },
+    Row(Row),
+}
+
+impl Held {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::State { value, .. } => value.len() + STATE_BYTES,
+            Self::Row(row) => row.heap_bytes(),
+        }
+    }
+
+    fn row(&self) -> Option<Cow<'_, Row>> {
+        match self {
+            // They were written here, so they can be read.
+            Self::State { value, .. } => decode_value(value).ok().map(Row::Fact).map(Cow::Owned),
+            Self::Row(row) => Some(Cow::Borrowed(row)),
+        }
+    }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    rows: Vec<Slot>,
+    slots: Vec<Slot>,
     places: HashTable<Place>,
     /// Names are chosen by clients, who must not know what collides.
     hasher: RandomState,
     bytes: usize,
+    /// Kept from state to state.
+    scratch: Vec<u8>,
 }
 
-fn at(rows: &[Slot], place: Place) -> Option<&Slot> {
-    rows.get(usize::try_from(place).ok()?)
+fn at(slots: &[Slot], place: Place) -> Option<&Slot> {
+    slots.get(usize::try_from(place).ok()?)
+}
+
+/// A slot keeps half of its hash, which has to be enough to find it by: the table wants the upper bits
+/// and the lower ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 impl Rows {
-    fn place(&self, hash: u64, key: &[u8]) -> Option<Place> {
+    fn hash(&self, key: &[u8]) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        u32::try_from(hash >> 32).unwrap_or_default()
+    }
+
+    fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
         let is_it = |place: &Place| {
-            at(&self.rows, *place).is_some_and(|row| row.hash == hash && *row.key == *key)
+            at(&self.slots, *place).is_some_and(|slot| slot.hash == hash && *slot.key == *key)
         };
-        self.places.find(hash, is_it).copied()
+        self.places.find(spread(hash), is_it).copied()
     }
 
-    /// The row of a key.
-    pub(super) fn find(&self, key: &[u8]) -> Option<&Row> {
-        let place = self.place(self.hasher.hash_one(key), key)?;
-        at(&self.rows, place).map(|row| &row.row)
+    /// Where the row of a key is.
+    pub(super) fn place(&self, key: &[u8]) -> Option<Place> {
+        self.find(self.hash(key), key)
     }
 
-    /// The key and the row at a place.
-    pub(super) fn at(&self, place: Place) -> Option<(&[u8], &Row)> {
-        at(&self.rows, place).map(|row| (&*row.key, &row.row))
+    /// The key of the row at a place.
+    pub(super) fn key(&self, place: Place) -> &[u8] {
+        at(&self.slots, place).map_or(&[], |slot| &slot.key)
     }
 
-    /// Merges into a known row; gives the row back when its key is new.
-    pub(super) fn merge(&mut self, key: &[u8], row: Row) -> Option<Row> {
-        let known = self.place(self.hasher.hash_one(key), key);
-        let known = known.and_then(|place| self.rows.get_mut(usize::try_from(place).ok()?));
-        let Some(known) = known else {
-            return Some(row);
+    /// The row at a place.
+    pub(super) fn row(&self, place: Place) -> Option<Cow<'_, Row>> {
+        at(&self.slots, place)?.held.row()
+    }
+
+    /// The latest incarnation of a user's marks in a channel, of which the state is at a place.
+    pub(super) fn marks(&self, place: Place) -> Incarnation {
+        match at(&self.slots, place).map(|slot| &slot.held) {
+            Some(Held::State { marks, .. }) => *marks,
+            _ => Incarnation::NEVER,
+        }
+    }
+
+    /// Notes with a user's state in a channel that there is a mark. False when there is no state.
+    pub(super) fn mark(&mut self, state: &[u8], incarnation: Incarnation) -> bool {
+        let place = self
+            .place(state)
+            .and_then(|place| usize::try_from(place).ok());
+        match place.and_then(|place| self.slots.get_mut(place)) {
+            Some(Slot {
+                held: Held::State { marks, .. },
+                ..
+            }) => {
+                *marks = incarnation.max(*marks);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Merges a row in. Where it is, when its key is new.
+    pub(super) fn merge(&mut self, key: &[u8], row: Row) -> Option<Place> {
+        let hash = self.hash(key);
+        let place = self.find(hash, key);
+        let Some(known) = place.and_then(|place| self.slots.get_mut(usize::try_from(place).ok()?))
+        else {
+            return Some(self.add(hash, key, row));
         };
-        let before = known.row.heap_bytes();
-        known.row.merge(&row);
-        self.bytes = self.bytes + known.row.heap_bytes() - before;
+        let before = known.held.heap_bytes();
+        match (&mut known.held, row) {
+            (Held::State { value, .. }, Row::Fact(new)) => {
+                merge_state(value, new, &mut self.scratch);
+            }
+            (Held::Row(known), row) => known.merge(&row),
+            // The two never share a key.
+            (Held::State { .. }, Row::Roster(_)) => {}
+        }
+        self.bytes = self.bytes + known.held.heap_bytes() - before;
         None
     }
 
-    /// Adds a row whose key is not there yet.
-    pub(super) fn add(&mut self, key: &[u8], row: Row) -> Place {
-        let hash = self.hasher.hash_one(key);
+    fn add(&mut self, hash: u32, key: &[u8], row: Row) -> Place {
         // There is no memory for so many as would not have a place.
-        let place = Place::try_from(self.rows.len()).unwrap_or(Place::MAX);
-        self.bytes += key.len() + row.heap_bytes() + ROW_BYTES;
+        let place = Place::try_from(self.slots.len()).unwrap_or(Place::MAX);
+        let held = match row {
+            Row::Fact(state @ Value::State(_)) => {
+                self.scratch.clear();
+                encode_value(&state, &mut self.scratch);
+                Held::State {
+                    value: Box::from(self.scratch.as_slice()),
+                    marks: Incarnation::NEVER,
+                }
+            }
+            row => Held::Row(row),
+        };
+        self.bytes += key.len() + held.heap_bytes() + ROW_BYTES;
         let key = Box::from(key);
-        self.rows.push(Slot { hash, key, row });
-        let rows = &self.rows;
-        self.places.insert_unique(hash, place, |place| {
-            at(rows, *place).map_or(0, |row| row.hash)
+        self.slots.push(Slot { hash, held, key });
+        let slots = &self.slots;
+        self.places.insert_unique(spread(hash), place, |place| {
+            at(slots, *place).map_or(0, |slot| spread(slot.hash))
         });
         place
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
     }
 
     /// Bytes of memory, estimated.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+/// Merges a state into the bytes of another.
+fn merge_state(value: &mut Box<[u8]>, new: Value, scratch: &mut Vec<u8>) {
+    let merged = match decode_value(value) {
+        Ok(mut known) => {
+            known.merge(&new);
+            known
+        }
+        Err(_) => new,
+    };
+    scratch.clear();
+    encode_value(&merged, scratch);
+    if scratch.len() == value.len() {
+        value.copy_from_slice(scratch);
+    } else {
+        *value = Box::from(scratch.as_slice());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_no_more_than_a_line_of_the_cache() {
+        assert!(size_of::<Slot>() <= 64, "{}", size_of::<Slot>());
     }
 }

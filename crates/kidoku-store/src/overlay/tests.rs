@@ -4,11 +4,11 @@ use super::*;
 use crate::value::Row;
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::StateRow;
-use kidoku_core::id::{App, ChannelKey, Position, UserKey};
+use kidoku_core::id::{App, ChannelKey, MessageId, Position, UserKey};
 use std::collections::BTreeMap;
 
 const USERS: u64 = 3;
-const CHANNELS: u64 = 5_000;
+const CHANNELS: u64 = 3_000;
 
 struct Random(u64);
 
@@ -22,17 +22,29 @@ impl Random {
     }
 }
 
-fn state(user: u64, channel: u64, public: u64) -> Fact {
+/// Mostly a state of one of a few users, or a mark in the same channels.
+fn fact(random: &mut Random) -> Fact {
     let app = App::default_app();
-    Fact::State {
-        user: UserKey::new(&app, &format!("u{user}")).unwrap(),
-        channel: ChannelKey::new(&app, &format!("c{channel:05}")).unwrap(),
-        row: StateRow {
-            incarnation: Clock(1),
-            public: Position(public),
-            ..StateRow::default()
-        },
+    let user = UserKey::new(&app, &format!("u{}", random.below(USERS))).unwrap();
+    let channel = format!("c{:05}", random.below(CHANNELS));
+    let channel = ChannelKey::new(&app, &channel).unwrap();
+    let incarnation = Clock(random.below(3));
+    if random.below(4) == 0 {
+        let id = MessageId::new(random.below(3) + 1).unwrap();
+        return Fact::Mention {
+            user,
+            channel,
+            id,
+            incarnation,
+        };
     }
+    let public = Position(random.below(100_000));
+    let row = StateRow {
+        incarnation,
+        public,
+        ..StateRow::default()
+    };
+    Fact::State { user, channel, row }
 }
 
 fn expect(expected: &mut BTreeMap<Vec<u8>, Row>, fact: &Fact) {
@@ -56,8 +68,7 @@ fn rows_are_read_in_order_however_many_came_since_the_last_time() {
     for round in 0..200 {
         let count = [0, 1, 3, 30, 40, 300][usize::try_from(random.below(6)).unwrap()];
         for _ in 0..count {
-            let (user, channel) = (random.below(USERS), random.below(CHANNELS));
-            let fact = state(user, channel, random.below(100));
+            let fact = fact(&mut random);
             overlay.merge(&fact);
             expect(&mut expected, &fact);
         }

@@ -75,7 +75,7 @@ fn rows_are_merged_into_what_is_stored_however_a_group_lies_among_it() {
         let group: Vec<Entry<'_>> = rows
             .iter()
             .map(|(key, mark)| Entry {
-                key,
+                key: Cow::Borrowed(key),
                 row: Cow::Owned(Row::Roster(RosterRow::of_mark(Clock(*mark)))),
             })
             .collect();
