@@ -42,6 +42,10 @@ pub struct CheckpointOptions {
     pub overlay_bytes_max: usize,
     /// The oldest that a fact in the active overlay may get. Default 5 s.
     pub flush_interval: Duration,
+    /// Bytes of facts in the log from which on the overlay they are in is frozen, and those written to the
+    /// store are settled: the log is kept for about twice as many, and one more while an overlay is being
+    /// written. Default 128 MiB.
+    pub log_bytes_max: usize,
     /// Bytes of overlay written to the store from which on it is settled, see [`Store::settle`], and
     /// so the log cut. Default 32 MiB.
     pub settle_bytes: usize,
@@ -58,6 +62,7 @@ impl Default for CheckpointOptions {
         Self {
             overlay_bytes_max: 64 * 1024 * 1024,
             flush_interval: Duration::from_secs(5),
+            log_bytes_max: 128 * 1024 * 1024,
             settle_bytes: 32 * 1024 * 1024,
             settle_interval: Duration::from_secs(30),
             replay_bytes_max: 64 * 1024 * 1024,

@@ -50,6 +50,8 @@ struct Frozen {
     overlay: Arc<Overlay>,
     last_lsn: u64,
     clock: Clock,
+    /// Of the facts in it, in the log.
+    log_bytes: usize,
 }
 
 /// What was flushed since the store was settled.
@@ -57,6 +59,7 @@ struct Frozen {
 struct Unsettled {
     since: Instant,
     bytes: usize,
+    log_bytes: usize,
     last_lsn: u64,
     /// Batches up to there.
     batches: u64,
@@ -88,6 +91,8 @@ pub(super) struct State {
     merged_lsn: u64,
     clock: Clock,
     pub(super) active_bytes: usize,
+    /// Bytes in the log of the facts in the active overlay.
+    active_log_bytes: usize,
     /// When the oldest fact of the active overlay came; `None` = it is empty.
     active_since: Option<Instant>,
     frozen: Option<Frozen>,
@@ -330,6 +335,7 @@ impl Shared {
         state.merged_lsn = batch.last_lsn;
         state.clock = state.clock.max(batch.clock);
         state.queued_bytes -= batch.bytes.len();
+        state.active_log_bytes += batch.bytes.len();
         let (replayed, over) = state.replay.merged(batch);
         if !replayed {
             state.queued_cost -= cost(batch);
@@ -388,7 +394,9 @@ impl Shared {
             request.batch <= state.batches_merged && request.batch > state.batches_frozen
         });
         let closing = state.stop.is_some() && state.queue.is_empty();
-        if asked_for || closing || state.active_bytes >= self.options.overlay_bytes_max {
+        let is_full = state.active_bytes >= self.options.overlay_bytes_max
+            || state.active_log_bytes >= self.options.log_bytes_max;
+        if asked_for || closing || is_full {
             return Some(Duration::ZERO);
         }
         Some(self.options.flush_interval.saturating_sub(since.elapsed()))
@@ -397,6 +405,7 @@ impl Shared {
     fn freeze(&self, state: &mut State) {
         state.active_since = None;
         state.active_bytes = 0;
+        let log_bytes = std::mem::take(&mut state.active_log_bytes);
         state.batches_frozen = state.batches_merged;
         // A batch without a readable fact leaves nothing to freeze, but still has to be cut from
         // the log.
@@ -406,6 +415,7 @@ impl Shared {
             overlay,
             last_lsn,
             clock,
+            log_bytes,
         });
         self.for_flusher.notify_one();
     }
@@ -430,8 +440,7 @@ impl Shared {
         let started = Instant::now();
         let flushed = flush(self.layers.store(), &frozen.overlay, frozen.clock)?;
         self.layers.drop_frozen();
-        let bytes = frozen.overlay.bytes();
-        self.note_flushed(frozen.last_lsn, bytes, flushed, started.elapsed());
+        self.note_flushed(&frozen, flushed, started.elapsed());
         // The last reference: a big overlay takes a while to free, so not in a lock.
         drop(frozen);
         Ok(())
@@ -481,14 +490,17 @@ impl Shared {
             .iter()
             .any(|request| request.batch <= done);
         let closing = state.merger_done && state.frozen.is_none();
-        if asked_for || closing || unsettled.bytes >= self.options.settle_bytes {
+        let is_much = unsettled.bytes >= self.options.settle_bytes
+            || unsettled.log_bytes >= self.options.log_bytes_max;
+        if asked_for || closing || is_much {
             return Some(Duration::ZERO);
         }
         let age = unsettled.since.elapsed();
         Some(self.options.settle_interval.saturating_sub(age))
     }
 
-    fn note_flushed(&self, last_lsn: u64, bytes: usize, flushed: Flushed, took: Duration) {
+    fn note_flushed(&self, frozen: &Frozen, flushed: Flushed, took: Duration) {
+        let bytes = frozen.overlay.bytes();
         let mut state = self.state();
         state.frozen = None;
         state.batches_flushed = state.batches_frozen;
@@ -497,7 +509,8 @@ impl Shared {
         state.unsettled = Some(Unsettled {
             since: before.map_or_else(Instant::now, |before| before.since),
             bytes: before.map_or(0, |before| before.bytes) + bytes,
-            last_lsn,
+            log_bytes: before.map_or(0, |before| before.log_bytes) + frozen.log_bytes,
+            last_lsn: frozen.last_lsn,
             batches: state.batches_flushed,
         });
         let status = &mut state.status;

@@ -342,10 +342,11 @@ pub const FIELDS: &[Field] = &[
             auto: None,
             set: |config, value| config.checkpoint.interval_ms = value,
         },
-        default: "10000",
+        default: "30000",
         unit: "milliseconds",
-        doc: "The facts of the log go to the store at the latest after this time. Longer = fewer \
-              writes, a longer start after a crash.",
+        doc: "The facts of the log go to the store at the latest after this time, or when there are \
+              128 MiB of them. Longer = fewer writes, a longer start after a crash; with durability = \
+              \"memory\", more that a power cut may cost.",
     },
     Field {
         key: "checkpoint.overlay_bytes",
