@@ -7,20 +7,17 @@ use super::overload::{MEMORY, Watch};
 use super::queue::Queue;
 use crate::h2;
 use crate::server::{Server, TempDir, run as run_kidoku};
+use crate::web::Web;
 use crate::wire::{Client, encode};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// What the p99 of the good client's counts may rise by whatever it was before. On a core that is busy a
-/// slice of those in line, the answers of the slice and a wake-up of the client come to some 2 ms, and to
-/// more on a machine that does much else.
-const COUNTS_FLOOR: Duration = Duration::from_millis(10);
-
-/// The same of its acks, which the log's thread writes, here on the same core: a thread that becomes
-/// ready beside a busy one waits for the end of a slice of the scheduler, which is some milliseconds.
-const ACKS_FLOOR: Duration = Duration::from_millis(25);
+/// What the p99 of the good client may rise by whatever it was before. On a core that is busy a slice of
+/// those in line, the answers of a slice and a wake-up of the client come to a millisecond or two, and to
+/// more on a machine that does much else; with a hundred requests the p99 is the longest but one.
+const FLOOR: Duration = Duration::from_millis(10);
 
 /// How often a comparison is made again before it counts as failed: whatever else runs on the
 /// machine may fall into one of the two times and not into the other.
@@ -260,7 +257,7 @@ fn compare(
         let during = watch.during(&keyed.server, || ask(client))?;
         let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         line = format!(
-            "{:30} counts {}, acks {}  BUSY {}  connected {}, ended {}, {} KiB of answers",
+            "{:30} counts {}, acks {}  BUSY {}  connected {}, ended {}, {} KiB of answers, turns over 10 ms {}",
             trouble.name,
             changed(before.counts, during.counts),
             changed(before.acks, during.acks),
@@ -268,19 +265,36 @@ fn compare(
             count(&crowd.seen.connected),
             count(&crowd.seen.ended),
             count(&crowd.seen.answers) >> 10,
+            long_turns(&keyed.server),
         );
         drop(crowd);
         if during.busy == 0
-            && during.counts.p99 <= before.counts.p99 * 2 + COUNTS_FLOOR
-            && during.acks.p99 <= before.acks.p99 * 2 + ACKS_FLOOR
+            && during.counts.p99 <= before.counts.p99 * 2 + FLOOR
+            && during.acks.p99 <= before.acks.p99 * 2 + FLOOR
         {
             return Ok(line);
         }
         sleep(Duration::from_millis(500));
     }
     Err(format!(
-        "{line}: p99 more than twice as long, and {COUNTS_FLOOR:?} or {ACKS_FLOOR:?}"
+        "{line}: p99 more than twice as long, and {FLOOR:?}"
     ))
+}
+
+/// The turns of the core that took long, since the start.
+fn long_turns(server: &Server) -> String {
+    let metrics = Web::new(server.admin_address()).get("/metrics").body;
+    let counts = metrics.lines().filter_map(|line| {
+        let line = line.strip_prefix("kidoku_core_long_stalls_total{core=\"0\",work=\"")?;
+        let (work, count) = line.split_once("\"} ")?;
+        (count != "0").then(|| format!("{count} of {work}"))
+    });
+    let counts: Vec<String> = counts.collect();
+    if counts.is_empty() {
+        "none".to_owned()
+    } else {
+        counts.join(", ")
+    }
 }
 
 fn changed(before: Took, during: Took) -> String {

@@ -12,6 +12,7 @@ use super::mailbox::{Envelope, Taken};
 use super::pressure::Pressure;
 use super::pushes::HeldPushes;
 use super::shared::{Shared, index};
+use super::stall::Work;
 use super::ticket::{Place, Table, Waiter};
 use kidoku_core::clock::Millis;
 use kidoku_core::effect::{Effects, Input, Load};
@@ -25,7 +26,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Encoded facts over this many bytes go to the log before the turn ends, to bound the buffer.
 const RECORDS_BYTES_MAX: usize = 1 << 20;
@@ -105,9 +106,31 @@ pub(crate) struct Core {
     held: RefCell<Vec<Place>>,
     held_calls: RefCell<HeldCalls>,
     held_pushes: RefCell<HeldPushes>,
+    /// Some who wait for the disk have not looked whether they still have to.
+    look_again: Cell<bool>,
     flush_wanted: Cell<bool>,
     flusher: RefCell<Option<Waker>>,
     ticker: RefCell<Option<Waker>>,
+}
+
+/// How long answers leave before others get their turn.
+const SLICE: Duration = Duration::from_micros(500);
+
+/// Askers between two looks at the clock.
+const SHOWN_PER_LOOK: usize = 4;
+
+/// A bound on the time that one turn takes.
+struct Slice(Instant);
+
+impl Slice {
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// True when time is up; the first few are always served.
+    fn is_over(&self, shown: usize) -> bool {
+        shown > 0 && shown.is_multiple_of(SHOWN_PER_LOOK) && self.0.elapsed() >= SLICE
+    }
 }
 
 /// Wall time now.
@@ -134,17 +157,19 @@ impl Core {
             loads: Vec::new(),
         };
         let pressure = Pressure::new(shared.mailboxes.len());
+        let line = Rc::new(Line::new(Arc::clone(&shared.stalls[index(id)])));
         Rc::new(Self {
             id,
             shared,
             pressure,
-            line: Rc::default(),
+            line,
             state: RefCell::new(state),
             askers: RefCell::default(),
             dirty: RefCell::default(),
             held: RefCell::default(),
             held_calls: RefCell::default(),
             held_pushes: RefCell::default(),
+            look_again: Cell::new(false),
             flush_wanted: Cell::new(false),
             flusher: RefCell::new(None),
             ticker: RefCell::new(None),
@@ -271,6 +296,18 @@ impl Core {
         }
     }
 
+    /// A turn that began then is over.
+    pub(crate) fn note_turn(&self, work: Work, begun: Instant) {
+        if let Some(stalls) = self.shared.stalls.get(index(self.id)) {
+            stalls.note(work, begun.elapsed());
+        }
+    }
+
+    /// True when there is more to show than fitted into a slice.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.flush_wanted.get()
+    }
+
     /// Ready when a flush is wanted.
     pub(crate) fn poll_flush_wanted(&self, context: &Context<'_>) -> Poll<()> {
         if self.flush_wanted.get() {
@@ -292,7 +329,6 @@ impl Core {
     /// Ends the turn: facts to the log, messages to the other cores, answers to those who asked.
     pub(crate) fn flush(&self) {
         self.flush_wanted.set(false);
-        self.pressure.end_turn();
         self.line.end_turn();
         let (mut replies, mut pushes, seen) = {
             let mut state = self.state.borrow_mut();
@@ -389,65 +425,101 @@ impl Core {
 
     fn release_dirty(&self) {
         let view = self.shared.gate.view();
-        self.show_dirty(view);
+        let slice = Slice::begin();
+        let shown = self.show_dirty(view, &slice);
+        if shown {
+            self.pressure.end_turn();
+        }
+        if self.look_again.replace(false) {
+            self.show_held(view, &slice);
+        }
         self.held_calls.borrow_mut().release(view);
         self.wait_for_disk(view);
     }
 
-    /// Has those who got something look at what they may show of it.
-    fn show_dirty(&self, view: View) {
+    /// Has those who got something look at what they may show of it. False when some have to wait for
+    /// the next slice.
+    fn show_dirty(&self, view: View, slice: &Slice) -> bool {
         let mut dirty = self.dirty.take();
-        for place in dirty.drain(..) {
+        let mut shown = 0;
+        for place in &dirty {
+            if slice.is_over(shown) {
+                break;
+            }
+            shown += 1;
             let askers = self.askers.borrow();
-            let Some(entry) = askers.get(place) else {
+            let Some(entry) = askers.get(*place) else {
                 continue;
             };
             entry.dirty.set(false);
             if entry.asker.release(view) && !entry.held.replace(true) {
-                self.held.borrow_mut().push(place);
+                self.held.borrow_mut().push(*place);
             }
         }
-        *self.dirty.borrow_mut() = dirty;
+        dirty.drain(..shown);
+        let all = dirty.is_empty();
+        let come_meanwhile = self.dirty.replace(dirty);
+        self.dirty.borrow_mut().extend(come_meanwhile);
+        if !all {
+            self.want_flush();
+        }
+        all
+    }
+
+    /// Has those who wait for the disk look whether they still have to.
+    fn show_held(&self, view: View, slice: &Slice) {
+        let mut held = self.held.take();
+        let mut stay = Vec::new();
+        let mut shown = 0;
+        for place in &held {
+            if slice.is_over(shown) {
+                break;
+            }
+            shown += 1;
+            let askers = self.askers.borrow();
+            let Some(entry) = askers.get(*place) else {
+                continue;
+            };
+            let stays = entry.asker.release(view);
+            entry.held.set(stays);
+            if stays {
+                stay.push(*place);
+            }
+        }
+        // Who has not looked comes first the next time.
+        held.drain(..shown);
+        if !held.is_empty() {
+            self.look_again.set(true);
+            self.want_flush();
+        }
+        held.extend(stay);
+        held.append(&mut self.held.borrow_mut());
+        *self.held.borrow_mut() = held;
     }
 
     /// Lets go what the gate lets go by now.
     pub(crate) fn release_held(&self) {
         let view = self.shared.gate.view();
-        self.release_all_held(view);
-        self.wait_for_disk(view);
-    }
-
-    fn release_all_held(&self, view: View) {
         let released = self.held_pushes.borrow_mut().release(view);
         for (ticket, event) in released {
             self.deliver(ticket, |asker, _| asker.push(&event));
         }
-        self.show_dirty(view);
-        let mut held = self.held.take();
-        held.retain(|place| {
-            let askers = self.askers.borrow();
-            let Some(entry) = askers.get(*place) else {
-                return false;
-            };
-            let stays = entry.asker.release(view);
-            entry.held.set(stays);
-            stays
-        });
-        *self.held.borrow_mut() = held;
+        let slice = Slice::begin();
+        self.show_dirty(view, &slice);
+        self.show_held(view, &slice);
         self.held_calls.borrow_mut().release(view);
+        self.wait_for_disk(view);
     }
 
     /// Has the log wake this core while something is held. The lsn may rise between the look at it
     /// and the request to be woken, hence the second look.
-    fn wait_for_disk(&self, mut view: View) {
-        while self.holds_anything() {
-            self.shared.gate.wait(index(self.id));
-            let now = self.shared.gate.view();
-            if now == view {
-                return;
-            }
-            view = now;
-            self.release_all_held(view);
+    fn wait_for_disk(&self, view: View) {
+        if !self.holds_anything() {
+            return;
+        }
+        self.shared.gate.wait(index(self.id));
+        if self.shared.gate.view() != view {
+            self.shared.mailbox(self.id).poke();
         }
     }
 

@@ -20,6 +20,7 @@ pub mod rot;
 pub(crate) mod runtime;
 pub(crate) mod shared;
 pub(crate) mod space;
+pub(crate) mod stall;
 pub(crate) mod storage;
 pub(crate) mod ticket;
 pub(crate) mod watch;
@@ -58,6 +59,8 @@ pub struct Status {
     pub shards: Vec<Stats>,
     /// Inputs waiting in each core's mailbox.
     pub mailbox_lengths: Vec<u64>,
+    /// Turns of each core that took too long.
+    pub stalls: Vec<stall::StallCounts>,
     /// The last lsn appended to the log.
     pub appended_lsn: u64,
     /// The last lsn known to be durable.
@@ -201,6 +204,7 @@ impl Engine {
             not_ready,
             shards,
             mailbox_lengths: shared.mailboxes.iter().map(length).collect(),
+            stalls: shared.stalls.iter().map(|stalls| stalls.counts()).collect(),
             appended_lsn: journal.appended_lsn,
             durable_lsn: shared.gate.durable(),
             flushed_lsn: journal.flushed_lsn,

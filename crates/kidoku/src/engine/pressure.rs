@@ -22,9 +22,9 @@ pub(crate) const WEIGHT_MAX: usize = 524_288;
 pub(crate) const BUFFER_BYTES_MAX: usize = 64 << 20;
 
 /// Commands of a turn after which answers leave before more is taken in.
-const TURN_COMMANDS_MAX: usize = 4_096;
+const TURN_COMMANDS_MAX: usize = 1_024;
 /// The same as the sum of their weights.
-const TURN_WEIGHT_MAX: usize = 65_536;
+const TURN_WEIGHT_MAX: usize = 4_096;
 
 /// What one connection has under way and holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

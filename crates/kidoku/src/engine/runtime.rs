@@ -4,6 +4,7 @@
 use super::core::Core;
 use super::mailbox::Taken;
 use super::shared::{Phase, Shared};
+use super::stall::Work;
 use kidoku_core::id::ShardId;
 use kidoku_core::shard::{Shard, ShardConfig};
 use std::cell::Cell;
@@ -12,9 +13,13 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
+
+/// Tasks polled before it is looked for news of sockets and timers. The runtime's own 61 would be a
+/// dozen milliseconds of those that use up their turns.
+const POLLS_PER_LOOK: u32 = 16;
 
 /// Envelopes worked off before other tasks of the core get their turn.
 const MAIL_SLICE: usize = 256;
@@ -51,6 +56,7 @@ pub(crate) fn start(
     let run = move || {
         let runtime = Builder::new_current_thread()
             .enable_all()
+            .event_interval(POLLS_PER_LOOK)
             .build_local(LocalOptions::default());
         let (runtime, report) = match runtime {
             Ok(runtime) => (Some(runtime), Ok(())),
@@ -94,8 +100,10 @@ async fn work_off_mail(core: Rc<Core>) {
             start = end;
             while left > 0 {
                 let count = left.min(budget);
+                let begun = Instant::now();
                 core.begin_turn();
                 core.take_mail(items.by_ref().take(count), stamp);
+                core.note_turn(Work::Mail, begun);
                 core.shared.mailbox(core.id).done(count);
                 left -= count;
                 budget -= count;
@@ -113,7 +121,13 @@ async fn work_off_mail(core: Rc<Core>) {
 async fn flush_when_wanted(core: Rc<Core>) {
     loop {
         poll_fn(|context| core.poll_flush_wanted(context)).await;
+        let begun = Instant::now();
         core.flush();
+        core.note_turn(Work::Answers, begun);
+        if core.wants_flush() {
+            // The runtime looks for news of sockets before it comes back here.
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -121,6 +135,8 @@ async fn tick_while_wanted(core: Rc<Core>) {
     loop {
         poll_fn(|context| core.poll_tick_wanted(context)).await;
         tokio::time::sleep(TICK).await;
+        let begun = Instant::now();
         core.tick();
+        core.note_turn(Work::Ticks, begun);
     }
 }

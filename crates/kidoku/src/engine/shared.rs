@@ -5,6 +5,7 @@ use super::gate::Gate;
 use super::journal::Journal;
 use super::mailbox::{Envelope, Mailbox};
 use super::space::Room;
+use super::stall::Stalls;
 use crate::metrics::RespMetrics;
 use kidoku_core::clock::Clock;
 use kidoku_core::error::Error;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Box<[Mailbox]>,
     /// For each core, the batches of calls whose replies come to it.
     pub(crate) calls: Box<[Calls]>,
+    /// For each core, its turns that took too long.
+    pub(crate) stalls: Box<[Arc<Stalls>]>,
     /// Log and checkpoint.
     pub(crate) journal: Arc<dyn Journal>,
     /// Holds replies until they may leave.
@@ -126,6 +129,7 @@ impl Shared {
             placement,
             mailboxes: placement.all().map(|_| Mailbox::default()).collect(),
             calls: placement.all().map(Calls::new).collect(),
+            stalls: placement.all().map(|_| Arc::default()).collect(),
             journal,
             gate: Gate::new(placement.shards(), durable, holds),
             log_room: Notify::new(),

@@ -2,6 +2,7 @@
 
 use super::{HttpMetrics, Kind, Metric, RespMetrics};
 use crate::engine::Status;
+use crate::engine::stall::{StallCounts, Work};
 use crate::net::tls::Tls;
 use kidoku_core::shard::Stats;
 use prometheus_client::collector::Collector;
@@ -138,6 +139,9 @@ impl Snapshot {
                     .map(|(length, core)| labelled(vec![("core", core)], *length))
                     .collect()
             }
+            Metric::Stalls => stalls(&status.stalls, cores, |counts| counts.stalls),
+            Metric::LongStalls => stalls(&status.stalls, cores, |counts| counts.long),
+            Metric::LongestStall => longest_stalls(&status.stalls, cores),
             Metric::Requests => self.sum(|stats| stats.requests),
             Metric::Facts => self.sum(|stats| stats.facts),
             Metric::Loads => self.sum(|stats| stats.loads),
@@ -203,6 +207,32 @@ fn event_lines(http: &HttpMetrics) -> Vec<Sample<'_>> {
         labelled(vec![("outcome", "applied")], applied),
         labelled(vec![("outcome", "failed")], failed),
     ]
+}
+
+fn stalls<'a>(
+    counts: &[StallCounts],
+    cores: &'a [String],
+    of: impl Fn(&StallCounts) -> [u64; Work::ALL.len()],
+) -> Vec<Sample<'a>> {
+    let by_core = counts.iter().zip(cores);
+    by_core
+        .flat_map(|(counts, core)| {
+            let by_work = Work::ALL.into_iter().zip(of(counts));
+            by_work.map(move |((_, work), count)| {
+                labelled(vec![("core", core.as_str()), ("work", work)], count)
+            })
+        })
+        .collect()
+}
+
+fn longest_stalls<'a>(counts: &[StallCounts], cores: &'a [String]) -> Vec<Sample<'a>> {
+    let by_core = counts.iter().zip(cores);
+    by_core
+        .map(|(counts, core)| Sample {
+            labels: vec![("core", core)],
+            value: Value::Real(counts.longest.as_secs_f64()),
+        })
+        .collect()
 }
 
 fn http_requests(http: &HttpMetrics) -> Vec<Sample<'_>> {

@@ -2,12 +2,14 @@ use super::*;
 use crate::cmd::scratch::Scratch;
 use crate::config::TlsConfig;
 use crate::engine::Status;
+use crate::engine::stall::{StallCounts, Stalls, Work};
 use crate::net::tls::Tls;
 use kidoku_core::error::Code;
 use kidoku_core::shard::Stats;
 use kidoku_torture::certificates::Authority;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn http() -> Arc<HttpMetrics> {
     Arc::new(HttpMetrics::new(&[(
@@ -28,6 +30,13 @@ fn tls() -> Tls {
     Tls::load(&settings).unwrap().unwrap()
 }
 
+fn stalled() -> StallCounts {
+    let stalls = Stalls::default();
+    stalls.note(Work::Mail, Duration::from_millis(2));
+    stalls.note(Work::Answers, Duration::from_millis(15));
+    stalls.counts()
+}
+
 fn scrape(http: &Arc<HttpMetrics>) -> String {
     let shard = Stats {
         users: 3,
@@ -37,6 +46,7 @@ fn scrape(http: &Arc<HttpMetrics>) -> String {
     let status = Status {
         shards: vec![shard, Stats { users: 4, ..shard }],
         mailbox_lengths: vec![7, 0],
+        stalls: vec![stalled(), StallCounts::default()],
         log_sync_seconds: 1.5,
         ..Status::default()
     };
@@ -77,6 +87,12 @@ fn a_scrape_sums_the_cores_and_keeps_mailboxes_apart() {
         "kidoku_requests_total 10",
         "kidoku_mailbox_length{core=\"0\"} 7",
         "kidoku_mailbox_length{core=\"1\"} 0",
+        "kidoku_core_stalls_total{core=\"0\",work=\"mail\"} 1",
+        "kidoku_core_stalls_total{core=\"0\",work=\"answers\"} 1",
+        "kidoku_core_stalls_total{core=\"1\",work=\"answers\"} 0",
+        "kidoku_core_long_stalls_total{core=\"0\",work=\"mail\"} 0",
+        "kidoku_core_long_stalls_total{core=\"0\",work=\"answers\"} 1",
+        "kidoku_core_longest_stall_seconds{core=\"0\"} 0.015",
         "kidoku_log_sync_seconds_total 1.5",
         "kidoku_ready 1",
         "kidoku_http_requests_total{method=\"GET\",route=\"/v1/users/{user}/badge\",status=\"2xx\"} 1",

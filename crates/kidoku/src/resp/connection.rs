@@ -11,10 +11,10 @@ use super::crowd;
 use super::dispatch::Deferred;
 use super::input::Input;
 use super::io::Io;
-use super::limits::{LINGER, LOGIN_TIME_MAX, WRITE_STALL_MAX};
+use super::limits::{LINGER, LOGIN_TIME_MAX, SEND_BYTES_MAX, WRITE_STALL_MAX};
 use super::output::{Output, Sent};
 use super::session::Session;
-use super::slots::{Front, Ready, Slots};
+use super::slots::{Front, Outlook, Ready, Slots};
 use super::waiting::Waiting;
 use crate::engine::core::{Asker, Core};
 use crate::engine::gate::View;
@@ -109,6 +109,8 @@ enum Encoded {
     Held,
     /// The buffer has to be sent first.
     Full,
+    /// There is more than leaves in one turn.
+    More,
 }
 
 /// What the task does next.
@@ -273,6 +275,7 @@ impl Connection {
         state.waits = false;
         state.held_up = false;
         self.poll_blocked_output(context, &mut state);
+        self.send_more(&mut state, &mut budget);
         let (_, weight) = state.slots.owed();
         let poll = loop {
             match self.step(context, &mut state, &mut budget) {
@@ -282,7 +285,12 @@ impl Connection {
                     break Poll::Pending;
                 }
                 Step::Again => {}
-                Step::Wait => break Poll::Pending,
+                Step::Wait => {
+                    if budget.has_turn() && !state.output.more {
+                        self.seat.note_done();
+                    }
+                    break Poll::Pending;
+                }
                 Step::End => break Poll::Ready(()),
             }
         };
@@ -336,18 +344,17 @@ impl Connection {
                 state.held_up = true;
                 state.wait()
             }
-            Phase::Open if self.core.pressure.turn_is_full() => {
-                // Behind the flush, which is asked for in case that everything only waits.
-                self.core.want_flush();
-                context.waker().wake_by_ref();
-                Step::Wait
-            }
             Phase::Open => {
-                if self.may_begin(state, budget) {
-                    self.take_in(context, state, budget)
-                } else {
-                    Step::Wait
+                if !self.may_begin(state, budget) {
+                    return Step::Wait;
                 }
+                if self.core.pressure.turn_is_full() {
+                    // Behind the flush, which is asked for in case that everything only waits.
+                    self.core.want_flush();
+                    context.waker().wake_by_ref();
+                    return Step::Wait;
+                }
+                self.take_in(context, state, budget)
             }
         }
     }
@@ -449,8 +456,20 @@ impl Connection {
 
     /// Hands bytes to the socket, if it is known to take some.
     fn send(&self, state: &mut State) {
-        if !state.output.blocked && state.output.pending() > 0 {
+        if !state.output.blocked && !state.output.more && state.output.pending() > 0 {
             self.send_on(state);
+        }
+    }
+
+    /// Sends what was too much for the turn before.
+    fn send_more(&self, state: &mut State, budget: &mut Budget) {
+        if state.output.more && state.phase != Phase::Broken && self.may_begin(state, budget) {
+            state.output.more = false;
+            let encoded = self.show(state, self.core.shared.gate.view());
+            if encoded == Encoded::Held {
+                // The coming flush puts it among those who wait for the disk.
+                self.core.mark_dirty(self.place());
+            }
         }
     }
 
@@ -461,6 +480,10 @@ impl Connection {
         let (before, late) = (state.output.pending(), stream.sent_late());
         match state.output.send(&mut stream, &self.io) {
             Sent::All => self.set_deadline(state, self.login_deadline(state)),
+            Sent::More => {
+                self.set_deadline(state, self.login_deadline(state));
+                self.stand_in_line(state);
+            }
             Sent::Blocked => {
                 let took = state.output.pending() < before || stream.sent_late() > late;
                 if took || state.deadline.is_none() {
@@ -528,11 +551,46 @@ impl Connection {
         }
     }
 
-    /// Encodes answers as they may leave, until the buffer is full.
+    /// Shows what may be shown, unless others ask for less, who go first. True = something is held for
+    /// the disk.
+    fn show_or_stand(&self, state: &mut State, view: View) -> bool {
+        if state.output.more {
+            return false;
+        }
+        let begun = Instant::now();
+        if self.seat.free_turn(begun).is_none() {
+            state.output.more = true;
+            self.stand_in_line(state);
+            return false;
+        }
+        let encoded = self.show(state, view);
+        let now = Instant::now();
+        self.seat.charge(now.duration_since(begun), now);
+        encoded == Encoded::Held
+    }
+
+    /// Shows what may be shown of the answers, as much as fits into a turn; what does not waits in line.
+    fn show(&self, state: &mut State, view: View) -> Encoded {
+        let encoded = self.encode_ready(state, view);
+        self.send(state);
+        let full = encoded == Encoded::Full && !state.output.blocked;
+        if full || encoded == Encoded::More {
+            state.output.more = true;
+            self.seat.note_more(Instant::now());
+            self.stand_in_line(state);
+        }
+        encoded
+    }
+
+    /// Encodes answers as they may leave, until the buffer is full or there is enough for a turn.
     fn encode_ready(&self, state: &mut State, view: View) -> Encoded {
+        let most = state.output.pending() + SEND_BYTES_MAX;
         loop {
             if state.output.is_paused() {
                 return Encoded::Full;
+            }
+            if state.output.pending() >= most {
+                return Encoded::More;
             }
             match state.slots.take_front(view) {
                 Front::Nothing => return Encoded::All,
@@ -619,12 +677,10 @@ impl Asker for Connection {
             self.wake();
             return false;
         }
-        let encoded = loop {
-            let encoded = self.encode_ready(&mut state, view);
-            self.send(&mut state);
-            if encoded != Encoded::Full || state.output.pending() > 0 {
-                break encoded;
-            }
+        let held = match state.slots.outlook(view) {
+            Outlook::Ready => self.show_or_stand(&mut state, view),
+            _ if state.output.pending() > 0 => self.show_or_stand(&mut state, view),
+            outlook => outlook == Outlook::Held,
         };
         if state.slots.is_empty() && state.slots.has_memory() {
             self.io.give_slots(state.slots.take_memory());
@@ -635,7 +691,7 @@ impl Asker for Connection {
         } else if state.waits {
             self.wake();
         }
-        encoded == Encoded::Held
+        held
     }
 
     fn drain(&self) {

@@ -25,6 +25,9 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes of answers that a client has not taken, from which on nothing more is read from it.
 pub(super) const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 
+/// Bytes handed to a socket before others get their turn.
+pub(super) const SEND_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes of answers and events that a client has not taken, from which on it is cut off. Only
 /// events bring it above [`OUTPUT_PAUSE_BYTES`] by more than one answer.
 pub(super) const OUTPUT_BYTES_MAX: usize = 16 << 20;

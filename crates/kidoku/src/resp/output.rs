@@ -1,7 +1,7 @@
 //! What a connection has to send and the socket has not taken yet.
 
 use super::io::Io;
-use super::limits::{OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES};
+use super::limits::{OUTPUT_BYTES_MAX, OUTPUT_PAUSE_BYTES, SEND_BYTES_MAX};
 use crate::net::stream::Stream;
 use std::io::ErrorKind;
 
@@ -12,6 +12,8 @@ pub(crate) enum Sent {
     All,
     /// The socket takes no more for now.
     Blocked,
+    /// There is more than leaves at a time.
+    More,
     /// The connection is gone.
     Broken,
 }
@@ -24,6 +26,8 @@ pub(crate) struct Output {
     sent: usize,
     /// The socket takes no more until it says so.
     pub(crate) blocked: bool,
+    /// The socket may take more, and has had enough for one turn.
+    pub(crate) more: bool,
 }
 
 impl Output {
@@ -60,12 +64,25 @@ impl Output {
         *self = Self::default();
     }
 
-    /// Hands the socket as much as it takes. Once all is sent the buffer goes back.
+    /// Hands the socket as much as it takes, and not too much at a time. Once all is sent the buffer
+    /// goes back.
     pub(crate) fn send(&mut self, stream: &mut Stream, io: &Io) -> Sent {
+        self.more = false;
+        let mut left = SEND_BYTES_MAX;
         while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match stream.try_write(rest) {
+            if left == 0 {
+                self.blocked = false;
+                self.more = true;
+                self.compact();
+                return Sent::More;
+            }
+            let (part, _) = rest.split_at(rest.len().min(left));
+            match stream.try_write(part) {
                 Ok(0) => return Sent::Broken,
-                Ok(count) => self.sent += count,
+                Ok(count) => {
+                    self.sent += count;
+                    left = left.saturating_sub(count);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.blocked = true;
                     self.compact();
@@ -113,6 +130,7 @@ mod tests {
             bytes: vec![0; sent + count],
             sent,
             blocked: true,
+            more: false,
         }
     }
 

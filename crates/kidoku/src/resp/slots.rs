@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// its weight.
 pub(crate) const WEIGHT_MAX: usize = 10_240;
 
+/// Bytes of an answer that weigh as much as an entry.
+const ENTRY_BYTES: usize = 100;
+
 /// An answer that may leave.
 #[derive(Debug)]
 pub(crate) enum Ready {
@@ -75,12 +78,13 @@ impl Slots {
 
     /// Adds an answer that is known already.
     pub(crate) fn push_written(&mut self, bytes: Vec<u8>) {
+        let weight = 1 + bytes.len() / ENTRY_BYTES;
         let state = State::Written(bytes);
-        self.weight += 1;
+        self.weight += weight;
         let protocol = Protocol::Resp2;
         self.queue.push_back(Slot {
             state,
-            weight: 1,
+            weight,
             writes: false,
             applied: true,
             protocol,
@@ -126,6 +130,18 @@ impl Slots {
             return;
         };
         slot.state = state;
+    }
+
+    /// What stands at the front.
+    pub(crate) fn outlook(&self, view: View) -> Outlook {
+        match self.queue.front().map(|slot| (&slot.state, slot.writes)) {
+            None | Some((State::Waiting, _)) => Outlook::Nothing,
+            Some((State::Written(_), _)) => Outlook::Ready,
+            Some((State::Answered { stamp, .. }, writes)) => match view.judge(*stamp, writes) {
+                Verdict::Wait => Outlook::Held,
+                Verdict::Go | Verdict::Refuse => Outlook::Ready,
+            },
+        }
     }
 
     /// Takes the front answer if it may leave. [`Front::Held`] = it waits for the disk.
@@ -215,6 +231,17 @@ fn entries(reply: &Reply) -> usize {
         | Reply::Erased { .. } => 0,
     };
     entries.max(1)
+}
+
+/// What stands at the front, where nobody takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Nothing, or what has no answer yet.
+    Nothing,
+    /// An answer that waits for the disk.
+    Held,
+    /// An answer that may leave.
+    Ready,
 }
 
 /// What stands at the front.

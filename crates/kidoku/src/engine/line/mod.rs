@@ -1,10 +1,12 @@
 //! Whose turn it is while a core has more to do than time.
 //!
-//! Who asks for little goes first, whoever asks for much stands in line, and those in line are served
-//! for a slice of time before the sockets are looked at again. So a client that asks for one thing
-//! waits for about a slice, however many others ask for thousands.
+//! Whoever asks for much stands in line, and those in line are served for a slice of time before the
+//! sockets are looked at again. Who asks for little goes ahead of them, or if many do, first in the
+//! line. So a client that asks for one thing waits for about a slice, however many others ask for
+//! thousands.
 //!
-//! What is little is told by start-time fair queuing (Goyal, Vin and Cheng, 1996): each connection
+//! Who had more to do in its last turn than fitted into it is heavy, all others are light, and those in
+//! line are called in turns, a light one and a heavy one. Otherwise what is little is told by start-time fair queuing (Goyal, Vin and Cheng, 1996): each connection
 //! has a [`Seat`] that sums up the time its requests took, and the line has a clock, which stands at
 //! the sum of the last one that was called. Who is behind the clock has asked for less than those who
 //! always have something to ask; it can save up at most [`SAVED_MAX`].
@@ -13,10 +15,12 @@ mod seat;
 
 pub(crate) use seat::{Call, Seat, Turn};
 
+use super::stall::{Stalls, Work};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -29,6 +33,12 @@ const CALLED_TIME: Duration = Duration::from_micros(125);
 /// The turn of one that did not have to stand in line.
 const FREE_TIME: Duration = Duration::from_micros(50);
 
+/// Those turns together, until answers leave.
+const FREE_TIME_IN_ALL: Duration = Duration::from_micros(500);
+
+/// Service that a connection begins with, which is about what it costs to take it in.
+const ENTRY_TIME: Duration = Duration::from_micros(200);
+
 /// Service that a connection can save up while it asks for less than the others.
 const SAVED_MAX: Duration = Duration::from_micros(100);
 
@@ -36,12 +46,31 @@ const SAVED_MAX: Duration = Duration::from_micros(100);
 /// stands in line who does not ask for more than a turn's worth at once.
 const CONTENTION: Duration = Duration::from_millis(2);
 
+/// Those in line, by service and then in the order in which they came.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Who had all done in its last turn.
+    light: BTreeMap<(u64, u64), Rc<Seat>>,
+    /// Who had more to do.
+    heavy: BTreeMap<(u64, u64), Rc<Seat>>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.light.is_empty() && self.heavy.is_empty()
+    }
+}
+
 /// See the module. It holds at most one entry for each connection of the core.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     /// Service in nanoseconds.
     clock: Cell<u64>,
-    waiting: RefCell<VecDeque<Rc<Seat>>>,
+    waiting: RefCell<Waiting>,
+    /// Whether the last one that was called had little to do.
+    last_was_light: Cell<bool>,
+    /// How many have come.
+    comers: Cell<u64>,
     caller: RefCell<Option<Waker>>,
     /// The last one that was called, until its turn ends.
     called: RefCell<Weak<Call>>,
@@ -49,9 +78,18 @@ pub(crate) struct Line {
     contended_until: Cell<Option<Instant>>,
     /// Service since answers last left.
     turn: Cell<Duration>,
+    stalls: Arc<Stalls>,
 }
 
 impl Line {
+    /// Nobody is there. Turns that take too long are counted.
+    pub(crate) fn new(stalls: Arc<Stalls>) -> Self {
+        Self {
+            stalls,
+            ..Self::default()
+        }
+    }
+
     /// Calls those who stand in line, for ever.
     pub(crate) async fn call(self: Rc<Self>) {
         loop {
@@ -93,26 +131,54 @@ impl Line {
 
     fn call_next(&self) {
         loop {
-            let Some(seat) = self.waiting.borrow_mut().pop_front() else {
+            let Some((served, seat)) = self.pop() else {
                 return;
             };
             let Some((call, has_more)) = seat.call() else {
                 continue;
             };
-            self.clock.set(self.clock.get().max(seat.served()));
+            // As of when it came: what it was served since must not put it ahead of those who wait.
+            self.clock.set(self.clock.get().max(served));
             *self.called.borrow_mut() = Rc::downgrade(&call);
             if has_more {
-                self.waiting.borrow_mut().push_back(seat);
+                self.enter(seat);
             }
             return call.wake();
         }
     }
 
     fn stand(&self, seat: &Rc<Seat>) {
-        self.waiting.borrow_mut().push_back(Rc::clone(seat));
+        self.enter(Rc::clone(seat));
         if let Some(caller) = self.caller.borrow_mut().take() {
             caller.wake();
         }
+    }
+
+    fn enter(&self, seat: Rc<Seat>) {
+        let number = self.comers.get();
+        self.comers.set(number.wrapping_add(1));
+        let served = seat.catch_up();
+        let waiting = &mut *self.waiting.borrow_mut();
+        let those = match seat.is_heavy() {
+            true => &mut waiting.heavy,
+            false => &mut waiting.light,
+        };
+        those.insert((served, number), seat);
+    }
+
+    /// The next one, with what it was served when it came. Those with little to do first, but not all
+    /// of them before one of the others.
+    fn pop(&self) -> Option<(u64, Rc<Seat>)> {
+        let waiting = &mut *self.waiting.borrow_mut();
+        let light_first = !self.last_was_light.get() || waiting.heavy.is_empty();
+        let light = if light_first {
+            waiting.light.pop_first()
+        } else {
+            None
+        };
+        self.last_was_light.set(light.is_some());
+        let next = light.or_else(|| waiting.heavy.pop_first());
+        next.map(|((served, _), seat)| (served, seat))
     }
 
     fn note_contention(&self, now: Instant) {
@@ -120,11 +186,17 @@ impl Line {
     }
 
     fn note_service(&self, time: Duration, now: Instant) {
+        self.stalls.note(Work::Requests, time);
         let turn = self.turn.get().saturating_add(time);
         self.turn.set(turn);
         if turn > SLICE {
             self.note_contention(now);
         }
+    }
+
+    /// True when so much was done since answers last left that nobody goes ahead of the line.
+    fn is_long(&self) -> bool {
+        self.turn.get() >= FREE_TIME_IN_ALL
     }
 
     fn is_contended(&self, now: Instant) -> bool {

@@ -1,11 +1,11 @@
 //! One connection's place among those of its core, and its turns.
 
-use super::{CALLED_TIME, FREE_TIME, Line, SAVED_MAX};
+use super::{CALLED_TIME, ENTRY_TIME, FREE_TIME, Line, SAVED_MAX};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Calls of a seat from which on those of requests that have ended meanwhile are taken out.
@@ -17,10 +17,15 @@ pub(crate) struct Seat {
     line: Rc<Line>,
     /// What its requests took, in nanoseconds, from where the line's clock stood when it came.
     served: Cell<u64>,
-    /// Until when it may take turns without standing in line, of those of [`Seat::serve`].
-    free_until: Cell<Option<Instant>>,
+    /// The end of the turn in which [`Seat::serve`] is at work: until then its requests need none of
+    /// their own.
+    turn_until: Cell<Option<Instant>>,
+    /// It had more to do in its last turn than fitted into it.
+    heavy: Cell<bool>,
     /// Its requests that wait for their turn: it stands in line once, whatever their number.
     calls: RefCell<VecDeque<Rc<Call>>>,
+    /// The last of them that was called.
+    called: RefCell<Weak<Call>>,
 }
 
 /// Somebody who stands in line. Who drops it has left.
@@ -74,34 +79,39 @@ impl Drop for Turn {
 }
 
 impl Seat {
-    /// The seat of somebody who has just come, and has saved up nothing.
+    /// The seat of somebody who has just come: behind those who have been there, as who comes again and
+    /// again would else always be ahead.
     pub(crate) fn new(line: &Rc<Line>) -> Rc<Self> {
         Rc::new(Self {
             line: Rc::clone(line),
-            served: Cell::new(line.clock.get()),
-            free_until: Cell::new(None),
+            served: Cell::new(line.clock.get().saturating_add(nanos(ENTRY_TIME))),
+            turn_until: Cell::new(None),
+            heavy: Cell::new(false),
             calls: RefCell::default(),
+            called: RefCell::default(),
         })
     }
 
     /// A turn, if it may take one without standing in line.
     pub(crate) fn free_turn(&self, now: Instant) -> Option<Turn> {
-        let clock = self.line.clock.get();
-        let served = self
-            .served
-            .get()
-            .max(clock.saturating_sub(nanos(SAVED_MAX)));
-        self.served.set(served);
-        if served >= clock {
-            if self.line.is_contended(now) {
-                return None;
-            }
-            self.line.clock.set(served);
+        let (served, clock) = (self.catch_up(), self.line.clock.get());
+        if (served >= clock || self.line.is_long()) && self.line.is_contended(now) {
+            return None;
         }
+        self.line.clock.set(served.max(clock));
         Some(Turn {
             until: now.checked_add(FREE_TIME),
             call: None,
         })
+    }
+
+    /// What it was served, with what it may have saved up.
+    pub(super) fn catch_up(&self) -> u64 {
+        let clock = self.line.clock.get();
+        let least = clock.saturating_sub(nanos(SAVED_MAX));
+        let served = self.served.get().max(least);
+        self.served.set(served);
+        served
     }
 
     /// The turn of a call whose turn has come.
@@ -131,8 +141,18 @@ impl Seat {
         call
     }
 
-    /// Somebody has more to do than fits into a turn.
+    /// It has done all that it had to do.
+    pub(crate) fn note_done(&self) {
+        self.heavy.set(false);
+    }
+
+    pub(super) fn is_heavy(&self) -> bool {
+        self.heavy.get()
+    }
+
+    /// It has more to do than fits into a turn.
     pub(crate) fn note_more(&self, now: Instant) {
+        self.heavy.set(true);
         self.line.note_contention(now);
     }
 
@@ -143,49 +163,67 @@ impl Seat {
         self.line.note_service(time, now);
     }
 
-    /// Does what may be several requests' work, and charges for it.
-    pub(crate) fn serve<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Does what may be several requests' work, in a turn if there is one, and charges for it.
+    pub(crate) fn serve<T>(&self, turn: Option<&Turn>, work: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
-        self.free_until.set(begun.checked_add(FREE_TIME));
+        let until = turn.and_then(Turn::until);
+        self.turn_until.set(until);
         let done = work();
+        self.turn_until.set(None);
         let now = Instant::now();
+        if let Some(until) = until {
+            self.heavy.set(until < now);
+        }
         self.charge(now.duration_since(begun), now);
         done
     }
 
     /// The turn of a request that is worked off inside of [`Self::serve`].
     pub(crate) async fn turn(self: &Rc<Self>) -> Turn {
-        let mut standing: Option<Rc<Call>> = None;
-        poll_fn(|context| {
-            let now = Instant::now();
-            if let Some(call) = standing.take_if(|call| call.is_called()) {
-                return Poll::Ready(self.called_turn(call, now));
-            }
-            match &standing {
-                Some(call) => call.waker.borrow_mut().clone_from(context.waker()),
-                None => {
-                    if let Some(turn) = self.next_free_turn(now) {
-                        return Poll::Ready(turn);
-                    }
-                    standing = Some(self.stand(context.waker().clone()));
+        let mut standing = None;
+        poll_fn(|context| self.poll_turn(&mut standing, context)).await
+    }
+
+    /// The same for who is polled anyway; keeps in `standing` whether it stands in line.
+    pub(crate) fn poll_turn(
+        self: &Rc<Self>,
+        standing: &mut Option<Rc<Call>>,
+        context: &Context<'_>,
+    ) -> Poll<Turn> {
+        let now = Instant::now();
+        if let Some(call) = standing.take_if(|call| call.is_called()) {
+            return Poll::Ready(self.called_turn(call, now));
+        }
+        match &*standing {
+            Some(call) => call.waker.borrow_mut().clone_from(context.waker()),
+            None => {
+                if let Some(turn) = self.next_free_turn(now) {
+                    return Poll::Ready(turn);
                 }
+                *standing = Some(self.stand(context.waker().clone()));
             }
-            Poll::Pending
-        })
-        .await
+        }
+        Poll::Pending
     }
 
     fn next_free_turn(&self, now: Instant) -> Option<Turn> {
-        if self.free_until.get().is_some_and(|until| until <= now) {
-            self.note_more(now);
-            return None;
+        match self.turn_until.get() {
+            Some(until) if now < until => Some(Turn {
+                until: Some(until),
+                call: None,
+            }),
+            Some(_) => {
+                self.note_more(now);
+                None
+            }
+            None => self.free_turn(now),
         }
-        self.free_turn(now)
     }
 
-    /// What it was served, in nanoseconds.
-    pub(super) fn served(&self) -> u64 {
-        self.served.get()
+    /// True while the turn has come of one of its requests: whoever polls that must not stand in line
+    /// itself, as nobody else is called before.
+    pub(crate) fn has_called(&self) -> bool {
+        self.called.borrow().strong_count() > 0
     }
 
     #[cfg(test)]
@@ -199,6 +237,7 @@ impl Seat {
         while let Some(call) = calls.pop_front() {
             if is_wanted(&call) {
                 call.is_called.set(true);
+                *self.called.borrow_mut() = Rc::downgrade(&call);
                 return Some((call, !calls.is_empty()));
             }
         }

@@ -10,6 +10,10 @@ fn us(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
 
+fn nanos_of(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap()
+}
+
 /// Those among the calls whose turn has come.
 fn called(calls: &[Rc<Call>]) -> Vec<usize> {
     let with_number = calls.iter().enumerate();
@@ -119,12 +123,71 @@ fn who_asks_for_less_than_the_others_goes_first_and_who_asks_for_more_does_not()
         assert!(much.free_turn(now).is_none());
     }
     // It has saved up to a bound: so much can be spent at once, and then a little at a time.
+    line.end_turn();
     let mut spent = Duration::ZERO;
     while little.free_turn(now).is_some() {
         little.charge(us(10), now);
         spent += us(10);
     }
     assert_eq!(spent, SAVED_MAX);
+}
+
+#[test]
+fn nobody_goes_ahead_of_the_line_once_much_was_done_since_answers_left() {
+    let (line, now) = (line(), Instant::now());
+    let (much, little) = (Seat::new(&line), Seat::new(&line));
+    // A seat that is far behind the clock.
+    line.clock.set(nanos_of(us(10_000)));
+    let _call = much.stand(Waker::noop().clone());
+    assert!(little.free_turn(now).is_some());
+    much.charge(FREE_TIME_IN_ALL, now);
+    assert!(little.free_turn(now).is_none());
+    line.end_turn();
+    assert!(little.free_turn(now).is_some());
+}
+
+#[test]
+fn light_ones_and_heavy_ones_are_called_in_turns_by_what_they_were_served() {
+    let (line, now) = (line(), Instant::now());
+    let seats: Vec<_> = (0..5).map(|_| Seat::new(&line)).collect();
+    for (seat, served) in seats.iter().zip([30, 20, 10, 40, 50]) {
+        seat.charge(us(served), now);
+    }
+    // The first three have more to do than fitted into a turn; one of them no longer.
+    seats[..3].iter().for_each(|seat| seat.note_more(now));
+    seats[1].note_done();
+    let calls = stand(&seats);
+    let mut order = Vec::new();
+    line.begin_slice(now);
+    for _ in 0..seats.len() {
+        let new = called(&calls).into_iter().filter(|n| !order.contains(n));
+        order.extend(new.collect::<Vec<_>>());
+        line.go_on(now);
+    }
+    assert_eq!(order, [1, 2, 3, 0, 4]);
+}
+
+#[test]
+fn who_is_served_while_it_stands_in_line_does_not_put_the_clock_ahead_of_the_others() {
+    let (line, now) = (line(), Instant::now());
+    let seats: Vec<_> = (0..2).map(|_| Seat::new(&line)).collect();
+    let calls = stand(&seats);
+    seats[0].charge(us(50_000), now);
+    line.begin_slice(now);
+    assert_eq!(called(&calls), [0]);
+    assert_eq!(line.clock.get(), nanos_of(ENTRY_TIME));
+}
+
+#[test]
+fn who_has_just_come_is_behind_those_who_have_been_there() {
+    let (line, now) = (line(), Instant::now());
+    line.clock.set(nanos_of(us(10_000)));
+    let old = Seat::new(&line);
+    line.clock.set(nanos_of(us(10_000) + ENTRY_TIME));
+    let new = Seat::new(&line);
+    let calls = stand(&[new, old]);
+    line.begin_slice(now);
+    assert_eq!(called(&calls), [1]);
 }
 
 #[test]
@@ -147,11 +210,12 @@ fn while_there_is_time_for_all_nobody_stands_in_line() {
 }
 
 #[test]
-fn a_request_takes_a_free_turn_only_while_its_connection_has_not_been_served_for_long() {
+fn a_request_needs_no_turn_of_its_own_until_that_of_its_connection_ends() {
     let line = line();
     let seat = Seat::new(&line);
     let context = &mut Context::from_waker(Waker::noop());
-    seat.serve(|| {
+    let turn = seat.free_turn(Instant::now());
+    seat.serve(turn.as_ref(), || {
         assert!(pin!(seat.turn()).poll(context).is_ready());
         std::thread::sleep(FREE_TIME * 2);
         let mut second = pin!(seat.turn());

@@ -4,7 +4,7 @@ use super::Port;
 use super::deadlines::Deadlines;
 use super::io::{Io, Protocol};
 use super::service::Routed;
-use crate::engine::line::Seat;
+use crate::engine::line::{Call, Seat, Turn};
 use crate::metrics::ConnectionGuard;
 use crate::net::limits::{
     H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_SEND_BYTES_MAX, H2_STREAM_WINDOW_BYTES,
@@ -111,15 +111,15 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisCore {
         // In a box of its size: moved into a future of its own it would be there twice.
         let mut request = Box::pin(request);
         drop(spawn_local(poll_fn(move |context| {
-            served(seat.as_deref(), || request.as_mut().poll(context))
+            served(seat.as_deref(), None, || request.as_mut().poll(context))
         })));
     }
 }
 
 /// Does some work of a connection at its expense.
-fn served<T>(seat: Option<&Seat>, work: impl FnOnce() -> T) -> T {
+fn served<T>(seat: Option<&Seat>, turn: Option<&Turn>, work: impl FnOnce() -> T) -> T {
     match seat {
-        Some(seat) => seat.serve(work),
+        Some(seat) => seat.serve(turn, work),
         None => work(),
     }
 }
@@ -136,6 +136,8 @@ enum Drain {
 struct Watch {
     deadlines: Arc<Deadlines>,
     seat: Option<Rc<Seat>>,
+    /// It stands in line.
+    standing: Option<Rc<Call>>,
     /// Rings at a deadline or before it.
     timer: Option<Pin<Box<Sleep>>>,
     draining: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -146,6 +148,7 @@ impl Watch {
         Self {
             deadlines,
             seat: None,
+            standing: None,
             timer: None,
             draining: Some(Box::pin(port.draining())),
         }
@@ -163,13 +166,26 @@ impl Watch {
             {
                 return Poll::Ready(None);
             }
+            let Poll::Ready(turn) = self.poll_turn(context) else {
+                return self.poll_deadlines(context).map(|()| None);
+            };
             let seat = self.seat.as_deref();
-            match served(seat, || work.as_mut().poll(context)) {
+            match served(seat, turn.as_ref(), || work.as_mut().poll(context)) {
                 Poll::Ready(done) => Poll::Ready(Some(done)),
                 Poll::Pending => self.poll_deadlines(context).map(|()| None),
             }
         })
         .await
+    }
+
+    /// Takes a turn, or stands in line for one; `None` = there is no line.
+    fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<Turn>> {
+        let is_called = self.standing.as_ref().is_some_and(|call| call.is_called());
+        match &self.seat {
+            Some(seat) if !is_called && seat.has_called() => Poll::Ready(None),
+            Some(seat) => seat.poll_turn(&mut self.standing, context).map(Some),
+            None => Poll::Ready(None),
+        }
     }
 
     fn begins_to_drain(&mut self, context: &mut Context<'_>) -> bool {

@@ -16,6 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// How every HTTP/2 connection begins (RFC 9113, section 3.4); no HTTP/1 request does.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Bytes handed to the socket before others get their turn.
+const SEND_BYTES_MAX: usize = 128 << 10;
+
 /// Bytes read at a time until the protocol is known; they are on the stack.
 const FIRST_PIECE_BYTES: usize = 1_024;
 
@@ -38,6 +41,8 @@ pub(super) struct Io {
     given: usize,
     /// Of an HTTP/2 connection whose other end is a stranger.
     gate: Option<Gate>,
+    /// How many bytes the socket may still be handed in this turn.
+    may_send: usize,
     _guard: ConnectionGuard,
 }
 
@@ -50,6 +55,7 @@ impl Io {
             looked_at: 0,
             given: 0,
             gate: None,
+            may_send: SEND_BYTES_MAX,
             _guard: guard,
         }
     }
@@ -99,10 +105,24 @@ impl Io {
         Poll::Ready(Ok(into.filled().len()))
     }
 
-    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+    /// Once there was enough for a turn, says so, and lets the connection come again. Turns are not
+    /// told apart, so that may also be when it comes for the first time; it costs one turn.
+    fn has_had_its_turn(&mut self, context: &Context<'_>) -> bool {
+        if self.may_send > 0 {
+            return false;
+        }
+        self.may_send = SEND_BYTES_MAX;
+        context.waker().wake_by_ref();
+        true
+    }
+
+    fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Pending => self.deadlines.note_write(false),
-            Poll::Ready(Ok(_)) => self.deadlines.note_write(true),
+            Poll::Ready(Ok(count)) => {
+                self.may_send = self.may_send.saturating_sub(*count);
+                self.deadlines.note_write(true);
+            }
             // It ends by itself.
             Poll::Ready(Err(_)) => {}
         }
@@ -172,6 +192,10 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.has_had_its_turn(context) {
+            return Poll::Pending;
+        }
+        let (bytes, _) = bytes.split_at(bytes.len().min(self.may_send));
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note_written(&written);
         written
@@ -182,6 +206,9 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.has_had_its_turn(context) {
+            return Poll::Pending;
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.note_written(&written);
         written
