@@ -33,6 +33,9 @@ const CALLED_TIME: Duration = Duration::from_micros(125);
 /// The turn of one that did not have to stand in line.
 const FREE_TIME: Duration = Duration::from_micros(50);
 
+/// How long the others wait for one that was called and does not come, which nobody should do.
+const PATIENCE: Duration = Duration::from_millis(10);
+
 /// Those turns together, until answers leave.
 const FREE_TIME_IN_ALL: Duration = Duration::from_micros(500);
 
@@ -74,6 +77,8 @@ pub(crate) struct Line {
     caller: RefCell<Option<Waker>>,
     /// The last one that was called, until its turn ends.
     called: RefCell<Weak<Call>>,
+    /// Until when the others wait for it.
+    called_until: Cell<Option<Instant>>,
     slice_until: Cell<Option<Instant>>,
     contended_until: Cell<Option<Instant>>,
     /// Service since answers last left.
@@ -112,8 +117,9 @@ impl Line {
     /// Begins a slice, and calls the first, unless one of the slice before has still to come.
     fn begin_slice(&self, now: Instant) {
         self.slice_until.set(now.checked_add(SLICE));
-        if self.called.borrow().strong_count() == 0 {
-            self.call_next();
+        let has_come = self.called.borrow().strong_count() == 0;
+        if has_come || self.called_until.get().is_some_and(|until| until <= now) {
+            self.call_next(now);
         }
     }
 
@@ -125,11 +131,11 @@ impl Line {
     /// Calls the next, if there is time left in the slice.
     fn go_on(&self, now: Instant) {
         if self.slice_until.get().is_some_and(|until| now < until) {
-            self.call_next();
+            self.call_next(now);
         }
     }
 
-    fn call_next(&self) {
+    fn call_next(&self, now: Instant) {
         loop {
             let Some((served, seat)) = self.pop() else {
                 return;
@@ -140,6 +146,7 @@ impl Line {
             // As of when it came: what it was served since must not put it ahead of those who wait.
             self.clock.set(self.clock.get().max(served));
             *self.called.borrow_mut() = Rc::downgrade(&call);
+            self.called_until.set(now.checked_add(PATIENCE));
             if has_more {
                 self.enter(seat);
             }

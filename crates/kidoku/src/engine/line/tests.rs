@@ -52,6 +52,8 @@ fn a_slice_calls_nobody_while_one_that_was_called_has_still_to_come() {
     line.begin_slice(now);
     line.begin_slice(now + SLICE);
     assert_eq!(called(&calls), [0]);
+    line.begin_slice(now + PATIENCE - us(1));
+    assert_eq!(called(&calls), [0]);
     // Its turn ends after the slice, so that the next one begins with the next slice.
     let turn = seats[0].called_turn(calls.remove(0), now);
     line.slice_until.set(Some(now));
@@ -59,6 +61,16 @@ fn a_slice_calls_nobody_while_one_that_was_called_has_still_to_come() {
     assert!(called(&calls).is_empty());
     line.begin_slice(now + SLICE);
     assert_eq!(called(&calls), [0]);
+}
+
+#[test]
+fn who_was_called_and_does_not_come_does_not_stop_the_others_for_ever() {
+    let (line, now) = (line(), Instant::now());
+    let seats: Vec<_> = (0..2).map(|_| Seat::new(&line)).collect();
+    let calls = stand(&seats);
+    line.begin_slice(now);
+    line.begin_slice(now + PATIENCE);
+    assert_eq!(called(&calls), [0, 1]);
 }
 
 #[test]
