@@ -19,6 +19,8 @@ pub mod overlay;
 #[doc(hidden)]
 pub mod planted;
 mod purge;
+#[cfg(test)]
+mod random;
 mod rot;
 mod scan;
 #[cfg(test)]

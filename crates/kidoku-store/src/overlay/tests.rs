@@ -1,6 +1,7 @@
 //! The order of rows, while they come and are read in turn.
 
 use super::*;
+use crate::random::Random;
 use crate::value::Row;
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::StateRow;
@@ -9,18 +10,6 @@ use std::collections::BTreeMap;
 
 const USERS: u64 = 3;
 const CHANNELS: u64 = 3_000;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % end
-    }
-}
 
 /// Mostly a state of one of a few users, or a mark in the same channels.
 fn fact(random: &mut Random) -> Fact {

@@ -82,9 +82,6 @@ impl Drop for Crowd {
     }
 }
 
-/// Bytes that the kernel keeps for a member of the crowd to read.
-const RECEIVE_BYTES: usize = 64 << 10;
-
 struct Member<'a> {
     address: SocketAddr,
     habit: &'a Habit,
@@ -130,10 +127,6 @@ impl Member<'_> {
             return;
         };
         stream.set_nonblocking(true).unwrap();
-        // What the crowd does not read is the crowd's, and would elsewhere lie on other machines. Here it
-        // would bring the kernel to where it drops packets of everybody.
-        let socket = socket2::SockRef::from(&stream);
-        drop(socket.set_recv_buffer_size(RECEIVE_BYTES));
         seen.connected.fetch_add(1, Ordering::Relaxed);
         // What the socket does not take of a first word is not worth waiting for.
         drop((&stream).write(self.habit.first()));

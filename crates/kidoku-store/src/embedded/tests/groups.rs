@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::key::put_roster_key;
+use crate::random::Random;
 use crate::value::RosterRow;
 use kidoku_core::clock::Clock;
 use std::borrow::Cow;
@@ -13,19 +14,6 @@ const CHANNELS: u64 = 4;
 const USERS: u64 = 3_000;
 /// Rounds between two tables, so that rows are found in memory and in files.
 const ROUNDS_PER_TABLE: u64 = 7;
-
-/// Numbers that look random, the same every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % end
-    }
-}
 
 fn key(channel: u64, user: u64) -> Vec<u8> {
     let mut key = Vec::new();
