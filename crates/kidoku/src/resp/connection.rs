@@ -677,10 +677,11 @@ impl Asker for Connection {
             self.wake();
             return false;
         }
-        let held = match state.slots.outlook(view) {
-            Outlook::Ready => self.show_or_stand(&mut state, view),
-            _ if state.output.pending() > 0 => self.show_or_stand(&mut state, view),
-            outlook => outlook == Outlook::Held,
+        let outlook = state.slots.outlook(view);
+        let held = if outlook == Outlook::Ready || state.output.pending() > 0 {
+            self.show_or_stand(&mut state, view)
+        } else {
+            outlook == Outlook::Held
         };
         if state.slots.is_empty() && state.slots.has_memory() {
             self.io.give_slots(state.slots.take_memory());
