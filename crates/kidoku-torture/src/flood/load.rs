@@ -24,7 +24,13 @@ pub(super) enum Pace {
     /// So many out on each connection.
     Closed(usize),
     /// So many a second over all connections.
-    Open(f64),
+    Open {
+        /// Commands a second.
+        rate: f64,
+        /// Commands that a connection writes at once. As many as in the closed loop that it is
+        /// compared with: the kernel's work is by segment, and would be compared instead.
+        at_once: usize,
+    },
 }
 
 /// What is asked.
@@ -164,14 +170,14 @@ struct Due {
 impl Due {
     /// How many each connection gets now.
     fn share(&mut self, plan: &Plan, since: Duration, connections: usize) -> usize {
-        let Pace::Open(rate) = plan.pace else {
+        let Pace::Open { rate, at_once } = plan.pace else {
             return 0;
         };
         let mut share = 0;
-        let each = u64::try_from(connections).unwrap();
+        let each = u64::try_from(connections * at_once).unwrap();
         while figure(self.given + each) <= rate * since.as_secs_f64() {
             self.given += each;
-            share += 1;
+            share += at_once;
         }
         share
     }
@@ -204,7 +210,7 @@ impl Connection {
         outcome: &mut Outcome,
     ) -> bool {
         let wanted = match plan.pace {
-            Pace::Open(_) => share,
+            Pace::Open { .. } => share,
             Pace::Closed(window) if self.sent.len() <= window / 2 => window - self.sent.len(),
             Pace::Closed(_) => 0,
         };

@@ -152,8 +152,11 @@ fn compare(
     // gives way under load does so in every round, however many there are.
     for round in 1..=rounds * 4 {
         let peak = load::run(&plan(Pace::Closed(way.window)), world);
-        let rate = peak.goodput() * OFFERED_SHARE;
-        let flood = watch.during(server, || load::run(&plan(Pace::Open(rate)), world));
+        let open = Pace::Open {
+            rate: peak.goodput() * OFFERED_SHARE,
+            at_once: way.window / 2,
+        };
+        let flood = watch.during(server, || load::run(&plan(open), world));
         kept(&format!("{} at its peak, round {round}", way.name), &peak)?;
         kept(&format!("{} flooded, round {round}", way.name), &flood)?;
         shares.push(flood.goodput_to_use() / peak.goodput_to_use());
