@@ -18,25 +18,40 @@ pub(super) struct Felt {
     pub(super) acks: Took,
     /// Requests answered with `BUSY`.
     pub(super) busy: usize,
-    pub(super) asked: usize,
 }
 
-/// How long requests of a kind took.
-#[derive(Clone, Copy, Debug, Default)]
+impl Felt {
+    /// How many requests there were.
+    pub(super) fn asked(&self) -> usize {
+        self.counts.all.len() + self.acks.all.len()
+    }
+
+    /// What was felt at another time as well.
+    pub(super) fn add(&mut self, other: Self) {
+        self.counts.all.extend(other.counts.all);
+        self.acks.all.extend(other.acks.all);
+        self.busy += other.busy;
+    }
+}
+
+/// How long each request of a kind took.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Took {
-    pub(super) p99: Duration,
-    pub(super) median: Duration,
-    pub(super) most: Duration,
+    all: Vec<Duration>,
 }
 
 impl Took {
-    fn of(mut took: Vec<Duration>) -> Self {
-        let p99 = p99(&mut took);
-        Self {
-            p99,
-            median: took.get(took.len() / 2).copied().unwrap_or_default(),
-            most: took.last().copied().unwrap_or_default(),
-        }
+    #[cfg(test)]
+    pub(super) fn of(all: impl Iterator<Item = Duration>) -> Self {
+        Self { all: all.collect() }
+    }
+
+    /// The p99, the median and the longest.
+    pub(super) fn summary(&mut self) -> [Duration; 3] {
+        let p99 = p99(&mut self.all);
+        let median = self.all.get(self.all.len() / 2).copied();
+        let most = self.all.last().copied();
+        [p99, median.unwrap_or_default(), most.unwrap_or_default()]
     }
 }
 
@@ -51,7 +66,6 @@ pub(super) fn ask(
     time: Duration,
 ) -> Result<Felt, String> {
     let begun = Instant::now();
-    let (mut counts, mut acks) = (Vec::new(), Vec::new());
     let mut felt = Felt::default();
     let mut next = begun;
     for number in 0_u32.. {
@@ -64,13 +78,17 @@ pub(super) fn ask(
         let waited = queue.waited();
         let asked = Instant::now();
         let (reply, took) = if number % 2 == 0 {
-            (client.command(&["KD.COUNT", "good", "c0"]), &mut counts)
+            (
+                client.command(&["KD.COUNT", "good", "c0"]),
+                &mut felt.counts,
+            )
         } else {
             let ack = ["KD.ACK", "good", "c0", &id.to_string()];
-            (client.command(&ack), &mut acks)
+            (client.command(&ack), &mut felt.acks)
         };
         let elapsed = asked.elapsed();
-        took.push(elapsed.saturating_sub(queue.waited().saturating_sub(waited)));
+        took.all
+            .push(elapsed.saturating_sub(queue.waited().saturating_sub(waited)));
         match reply {
             Value::Error(text) if text.starts_with("BUSY ") => felt.busy += 1,
             Value::Error(text) => return Err(format!("the good client was told: {text}")),
@@ -78,8 +96,5 @@ pub(super) fn ask(
         }
         next = (asked + INTERVAL).max(Instant::now());
     }
-    felt.asked = counts.len() + acks.len();
-    felt.counts = Took::of(counts);
-    felt.acks = Took::of(acks);
     Ok(felt)
 }
