@@ -33,6 +33,11 @@ pub(super) enum Pace {
     },
 }
 
+/// Commands that a connection writes at once with so many out: it sends more when half are answered.
+pub(super) const fn at_once(window: usize) -> usize {
+    window / 2
+}
+
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mix {
@@ -211,7 +216,7 @@ impl Connection {
     ) -> bool {
         let wanted = match plan.pace {
             Pace::Open { .. } => share,
-            Pace::Closed(window) if self.sent.len() <= window / 2 => window - self.sent.len(),
+            Pace::Closed(window) if self.sent.len() <= at_once(window) => window - self.sent.len(),
             Pace::Closed(_) => 0,
         };
         outcome.offered += u64::try_from(wanted).unwrap();

@@ -154,7 +154,7 @@ fn compare(
         let peak = load::run(&plan(Pace::Closed(way.window)), world);
         let open = Pace::Open {
             rate: peak.goodput() * OFFERED_SHARE,
-            at_once: way.window / 2,
+            at_once: load::at_once(way.window),
         };
         let flood = watch.during(server, || load::run(&plan(open), world));
         kept(&format!("{} at its peak, round {round}", way.name), &peak)?;
