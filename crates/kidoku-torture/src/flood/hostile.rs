@@ -14,9 +14,9 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// What the p99 of the good client may rise by besides doubling. The aim is nothing; beside readers that
-/// never read it is not met in every run (`docs/performance.md`).
-const FLOOR: Duration = Duration::from_millis(10);
+/// What the p99 of the good client may rise by besides doubling: about what other programs on the
+/// machine make of an undisturbed p99 from one round to the next.
+const FLOOR: Duration = Duration::from_millis(1);
 
 /// How often the client is asked at the least, alone and beside the crowd in turn. Whatever else runs on
 /// the machine falls into one of the two times and not into the other, so what was felt is added up.
@@ -420,9 +420,9 @@ mod tests {
     #[test]
     fn a_client_may_wait_twice_as_long_and_the_floor_at_its_p99() {
         for (before, during, is_kept) in [
-            (1_000, 12_000, true),
-            (1_000, 12_001, false),
-            (10_000, 30_001, false),
+            (1_000, 3_000, true),
+            (1_000, 3_001, false),
+            (10_000, 21_001, false),
             (10_000, 500, true),
         ] {
             let (line, kept) = changed(&mut took(before), &mut took(during));

@@ -385,20 +385,49 @@ fn answer_pings(stream: &mut TcpStream, bytes: &[u8], at: usize) -> usize {
     bytes.len() - at - rest.len()
 }
 
-/// Sends and reads nothing until the server hangs up; answers how long it has taken nothing before.
+/// Sends and takes nothing until the server hangs up; answers how long nothing more of its answers had
+/// arrived before. What it can still write says nothing of the server: short of memory, the system takes
+/// some of it at any time.
 fn until_refused(mut stream: TcpStream, first: &[u8], word: &[u8]) -> Duration {
     drop(stream.write_all(first));
     stream.set_write_timeout(Some(DRIP)).unwrap();
-    let (begun, mut last, mut at) = (Instant::now(), Instant::now(), 0);
+    stream.set_read_timeout(Some(DRIP)).unwrap();
+    let (begun, mut at) = (Instant::now(), 0);
+    let (mut last, mut arrived) = (Instant::now(), Arrived::default());
     while begun.elapsed() < Duration::from_secs(120) {
         match stream.write(&word[at..]) {
-            Ok(count) => {
-                at = (at + count) % word.len();
-                last = Instant::now();
-            }
+            Ok(count) => at = (at + count) % word.len(),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => break,
         }
+        if arrived.grew(&stream) {
+            last = Instant::now();
+        }
     }
     last.elapsed()
+}
+
+/// What has arrived at a socket that nobody reads.
+#[derive(Default)]
+struct Arrived {
+    room: Vec<u8>,
+    count: usize,
+}
+
+impl Arrived {
+    /// True when there is more than the last time.
+    fn grew(&mut self, stream: &TcpStream) -> bool {
+        loop {
+            let Ok(count) = stream.peek(&mut self.room) else {
+                return false;
+            };
+            if count == self.room.len() {
+                self.room.resize((2 * count).max(1 << 20), 0);
+                continue;
+            }
+            let grew = count > self.count;
+            self.count = count;
+            return grew;
+        }
+    }
 }

@@ -551,14 +551,15 @@ impl Connection {
         }
     }
 
-    /// Shows what may be shown, unless others ask for less, who go first. True = something is held for
-    /// the disk.
+    /// Shows what may be shown. Who has asked for more than fits into a turn goes behind those who ask
+    /// for less; for all others the turn in which they asked was enough. True = something is held for the
+    /// disk.
     fn show_or_stand(&self, state: &mut State, view: View) -> bool {
         if state.output.more {
             return false;
         }
         let begun = Instant::now();
-        if self.seat.free_turn(begun).is_none() {
+        if self.seat.is_heavy() && self.seat.free_turn(begun).is_none() {
             state.output.more = true;
             self.stand_in_line(state);
             return false;

@@ -5,11 +5,13 @@
 //! line. So a client that asks for one thing waits for about a slice, however many others ask for
 //! thousands.
 //!
-//! Who had more to do in its last turn than fitted into it is heavy, all others are light, and those in
-//! line are called in turns, a light one and a heavy one. Otherwise what is little is told by start-time fair queuing (Goyal, Vin and Cheng, 1996): each connection
-//! has a [`Seat`] that sums up the time its requests took, and the line has a clock, which stands at
-//! the sum of the last one that was called. Who is behind the clock has asked for less than those who
-//! always have something to ask; it can save up at most [`SAVED_MAX`].
+//! Who had more to do in its last turn than fitted into it is heavy, who came a moment ago is new, and
+//! all others are light. Every other turn is that of a light one: of a crowd that has just come nobody
+//! knows yet what it is up to, and those who have been there should not wait behind all of it. Within
+//! its kind, what is little is told by start-time fair queuing (Goyal, Vin and Cheng, 1996): each
+//! connection has a [`Seat`] that sums up the time its requests took, and the line has a clock, which
+//! stands at the sum of the last one that was called. Who is behind the clock has asked for less than
+//! those who always have something to ask; it can save up at most [`SAVED_MAX`].
 
 mod seat;
 
@@ -42,6 +44,13 @@ const FREE_TIME_IN_ALL: Duration = Duration::from_micros(500);
 /// Service that a connection begins with, which is about what it costs to take it in.
 const ENTRY_TIME: Duration = Duration::from_micros(200);
 
+/// How long a connection is new.
+const NEW_TIME: Duration = Duration::from_secs(1);
+
+/// Service that a turn counts for at most. What takes longer is hardly ever a request's doing: the
+/// system gave the processor to something else meanwhile.
+const CHARGE_MAX: Duration = Duration::from_millis(1);
+
 /// Service that a connection can save up while it asks for less than the others.
 const SAVED_MAX: Duration = Duration::from_micros(100);
 
@@ -49,18 +58,63 @@ const SAVED_MAX: Duration = Duration::from_micros(100);
 /// stands in line who does not ask for more than a turn's worth at once.
 const CONTENTION: Duration = Duration::from_millis(2);
 
-/// Those in line, by service and then in the order in which they came.
+/// What is known of one who stands in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It had all done in its last turn.
+    Light,
+    /// It came a moment ago.
+    New,
+    /// It had more to do in its last turn.
+    Heavy,
+}
+
+/// Those of a kind, by service and then in the order in which they came.
+type Queue = BTreeMap<(u64, u64), Rc<Seat>>;
+
+/// Those in line.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Who had all done in its last turn.
-    light: BTreeMap<(u64, u64), Rc<Seat>>,
-    /// Who had more to do.
-    heavy: BTreeMap<(u64, u64), Rc<Seat>>,
+    light: Queue,
+    new: Queue,
+    heavy: Queue,
+    /// Whose turn it was last, and whose of the others before.
+    last: Option<Kind>,
+    last_other: Option<Kind>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.heavy.is_empty()
+        self.light.is_empty() && self.new.is_empty() && self.heavy.is_empty()
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut Queue {
+        match kind {
+            Kind::Light => &mut self.light,
+            Kind::New => &mut self.new,
+            Kind::Heavy => &mut self.heavy,
+        }
+    }
+
+    /// The next one, with what it was served when it came.
+    fn pop(&mut self) -> Option<(u64, Rc<Seat>)> {
+        let others = match self.last_other {
+            Some(Kind::New) => [Kind::Heavy, Kind::New],
+            _ => [Kind::New, Kind::Heavy],
+        };
+        let [first, second] = others;
+        let order = match self.last {
+            Some(Kind::Light) => [first, second, Kind::Light],
+            _ => [Kind::Light, first, second],
+        };
+        let (kind, ((served, _), seat)) = order
+            .into_iter()
+            .find_map(|kind| Some((kind, self.of(kind).pop_first()?)))?;
+        self.last = Some(kind);
+        if kind != Kind::Light {
+            self.last_other = Some(kind);
+        }
+        Some((served, seat))
     }
 }
 
@@ -70,8 +124,6 @@ pub(crate) struct Line {
     /// Service in nanoseconds.
     clock: Cell<u64>,
     waiting: RefCell<Waiting>,
-    /// Whether the last one that was called had little to do.
-    last_was_light: Cell<bool>,
     /// How many have come.
     comers: Cell<u64>,
     caller: RefCell<Option<Waker>>,
@@ -137,7 +189,8 @@ impl Line {
 
     fn call_next(&self, now: Instant) {
         loop {
-            let Some((served, seat)) = self.pop() else {
+            let next = self.waiting.borrow_mut().pop();
+            let Some((served, seat)) = next else {
                 return;
             };
             let Some((call, has_more)) = seat.call() else {
@@ -165,27 +218,9 @@ impl Line {
         let number = self.comers.get();
         self.comers.set(number.wrapping_add(1));
         let served = seat.catch_up();
-        let waiting = &mut *self.waiting.borrow_mut();
-        let those = match seat.is_heavy() {
-            true => &mut waiting.heavy,
-            false => &mut waiting.light,
-        };
-        those.insert((served, number), seat);
-    }
-
-    /// The next one, with what it was served when it came. Those with little to do first, but not all
-    /// of them before one of the others.
-    fn pop(&self) -> Option<(u64, Rc<Seat>)> {
-        let waiting = &mut *self.waiting.borrow_mut();
-        let light_first = !self.last_was_light.get() || waiting.heavy.is_empty();
-        let light = if light_first {
-            waiting.light.pop_first()
-        } else {
-            None
-        };
-        self.last_was_light.set(light.is_some());
-        let next = light.or_else(|| waiting.heavy.pop_first());
-        next.map(|((served, _), seat)| (served, seat))
+        let kind = seat.kind(Instant::now());
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.of(kind).insert((served, number), seat);
     }
 
     fn note_contention(&self, now: Instant) {

@@ -1,6 +1,6 @@
 //! One connection's place among those of its core, and its turns.
 
-use super::{CALLED_TIME, ENTRY_TIME, FREE_TIME, Line, SAVED_MAX};
+use super::{CALLED_TIME, CHARGE_MAX, ENTRY_TIME, FREE_TIME, Kind, Line, NEW_TIME, SAVED_MAX};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,6 +22,7 @@ pub(crate) struct Seat {
     turn_until: Cell<Option<Instant>>,
     /// It had more to do in its last turn than fitted into it.
     heavy: Cell<bool>,
+    came: Instant,
     /// Its requests that wait for their turn: it stands in line once, whatever their number.
     calls: RefCell<VecDeque<Rc<Call>>>,
     /// The last of them that was called.
@@ -82,11 +83,17 @@ impl Seat {
     /// The seat of somebody who has just come: behind those who have been there, as who comes again and
     /// again would else always be ahead.
     pub(crate) fn new(line: &Rc<Line>) -> Rc<Self> {
+        Self::since(line, Instant::now())
+    }
+
+    /// The seat of somebody who came then.
+    pub(super) fn since(line: &Rc<Line>, came: Instant) -> Rc<Self> {
         Rc::new(Self {
             line: Rc::clone(line),
             served: Cell::new(line.clock.get().saturating_add(nanos(ENTRY_TIME))),
             turn_until: Cell::new(None),
             heavy: Cell::new(false),
+            came,
             calls: RefCell::default(),
             called: RefCell::default(),
         })
@@ -146,8 +153,19 @@ impl Seat {
         self.heavy.set(false);
     }
 
-    pub(super) fn is_heavy(&self) -> bool {
+    /// True when it had more to do in its last turn than fitted into it.
+    pub(crate) fn is_heavy(&self) -> bool {
         self.heavy.get()
+    }
+
+    pub(super) fn kind(&self, now: Instant) -> Kind {
+        if self.is_heavy() {
+            Kind::Heavy
+        } else if now.duration_since(self.came) < NEW_TIME {
+            Kind::New
+        } else {
+            Kind::Light
+        }
     }
 
     /// It has more to do than fits into a turn.
@@ -158,8 +176,11 @@ impl Seat {
 
     /// It was served for so long.
     pub(crate) fn charge(&self, time: Duration, now: Instant) {
-        self.served
-            .set(self.served.get().saturating_add(nanos(time)));
+        self.served.set(
+            self.served
+                .get()
+                .saturating_add(nanos(time.min(CHARGE_MAX))),
+        );
         self.line.note_service(time, now);
     }
 

@@ -179,6 +179,44 @@ fn light_ones_and_heavy_ones_are_called_in_turns_by_what_they_were_served() {
     assert_eq!(order, [1, 2, 3, 0, 4]);
 }
 
+/// A seat that has been there for a while.
+fn old_seat(line: &Rc<Line>) -> Rc<Seat> {
+    let came = Instant::now().checked_sub(NEW_TIME).unwrap();
+    Seat::since(line, came)
+}
+
+#[test]
+fn a_crowd_that_has_just_come_does_not_keep_those_waiting_who_have_been_there() {
+    let (line, now) = (line(), Instant::now());
+    let mut seats: Vec<_> = (0..20).map(|_| Seat::new(&line)).collect();
+    seats[0].note_more(now);
+    seats.extend((0..3).map(|_| old_seat(&line)));
+    // However little the crowd was served.
+    seats[20..]
+        .iter()
+        .for_each(|seat| seat.charge(us(900), now));
+    let calls = stand(&seats);
+    let mut order = Vec::new();
+    line.begin_slice(now);
+    for _ in 0..8 {
+        let new = called(&calls).into_iter().filter(|n| !order.contains(n));
+        order.extend(new.collect::<Vec<_>>());
+        line.go_on(now);
+    }
+    assert_eq!(order, [20, 1, 21, 0, 22, 2, 3, 4]);
+}
+
+#[test]
+fn time_in_which_the_system_did_something_else_is_hardly_charged() {
+    let (line, now) = (line(), Instant::now());
+    let seat = old_seat(&line);
+    seat.charge(us(40_000), now);
+    line.end_turn();
+    line.clock.set(nanos_of(ENTRY_TIME + CHARGE_MAX) + 1);
+    let _somebody = stand(&[old_seat(&line)]);
+    assert!(seat.free_turn(now).is_some());
+}
+
 #[test]
 fn who_is_served_while_it_stands_in_line_does_not_put_the_clock_ahead_of_the_others() {
     let (line, now) = (line(), Instant::now());
