@@ -1,7 +1,7 @@
 //! The embedded store: fjall, an LSM tree, in a directory.
 //!
-//! One keyspace for rows, one for the few named values. fjall's own journal is written in batches
-//! and synced once per checkpoint, by [`Store::sync`]. It is never read again by another process:
+//! One keyspace for rows, one for the few named values. A flush of many rows writes them to tables, and
+//! few to fjall's own journal, which is synced once per checkpoint, by [`Store::sync`]. It is never read again by another process:
 //! the log is the truth until [`Store::settle`] has put everything into tables and made their guards.
 
 mod engine;
@@ -9,6 +9,7 @@ mod journal;
 mod keeper;
 mod rebuild;
 mod repair;
+mod staged;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -23,9 +24,10 @@ use fjall::{PersistMode, UserValue};
 use keeper::Keeper;
 use kidoku_core::fact::codec::DecodeError;
 pub use repair::{Keep, Repair};
+use staged::Staged;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::{fmt, io};
 use stored::Stored;
 
@@ -80,6 +82,8 @@ pub struct Embedded {
     engine: RwLock<Option<Engine>>,
     /// Held by whoever writes: a merge reads first, and must not miss another writer's row.
     writer: Mutex<()>,
+    /// What a flush has merged and not yet written.
+    staged: Mutex<Staged>,
     /// A write failed; the database takes no other before it is opened again.
     has_failed: AtomicBool,
     reopened: AtomicU64,
@@ -157,6 +161,7 @@ impl Embedded {
             options,
             engine: RwLock::new(Some(engine)),
             writer: Mutex::new(()),
+            staged: Mutex::default(),
             has_failed: AtomicBool::new(false),
             reopened: AtomicU64::new(0),
             lost: RwLock::default(),
@@ -369,6 +374,30 @@ impl Embedded {
         Ok((merge_damaged(key, &stored, row), is_new))
     }
 
+    fn staged(&self) -> MutexGuard<'_, Staged> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Merges the rows of a group into what is stored, and stages those that this changes.
+    fn merge_group(
+        &self,
+        engine: &Engine,
+        group: &[Entry<'_>],
+        staged: &mut Staged,
+    ) -> Result<Applied, StoreError> {
+        let mut applied = Applied::default();
+        let mut stored = Stored::new(engine, group);
+        for (index, Entry { key, row }) in group.iter().enumerate() {
+            let (merged, is_damaged) = self.merged(key, row, || stored.get(index, key))?;
+            applied.corrupt += u64::from(is_damaged);
+            if let Some(bytes) = merged {
+                staged.push(key, &bytes);
+                applied.written += 1;
+            }
+        }
+        Ok(applied)
+    }
+
     /// Bytes on disk, fjall's journal included.
     ///
     /// # Errors
@@ -392,26 +421,30 @@ fn is_rot(error: &fjall::Error) -> bool {
 
 impl Store for Embedded {
     fn begin(&self) -> Result<(), StoreError> {
+        *self.staged() = Staged::default();
         self.write(|_| Ok(()))
     }
 
     fn apply(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
         self.write(|engine| {
-            engine.wait_for_room()?;
-            let mut applied = Applied::default();
-            let mut batch = engine.db.batch();
-            let mut stored = Stored::new(engine, group);
-            for (index, Entry { key, row }) in group.iter().enumerate() {
-                let (merged, is_damaged) = self.merged(key, row, || stored.get(index, key))?;
-                applied.corrupt += u64::from(is_damaged);
-                if let Some(bytes) = merged {
-                    batch.insert(&engine.rows, &**key, bytes);
-                    applied.written += 1;
-                }
-            }
-            batch.commit()?;
+            let mut staged = Staged::default();
+            let applied = self.merge_group(engine, group, &mut staged)?;
+            staged.write(engine)?;
             Ok(applied)
         })
+    }
+
+    fn stage(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
+        let applied = self.write(|engine| self.merge_group(engine, group, &mut self.staged()))?;
+        if self.staged().is_full() {
+            self.write_staged()?;
+        }
+        Ok(applied)
+    }
+
+    fn write_staged(&self) -> Result<(), StoreError> {
+        let staged = std::mem::take(&mut *self.staged());
+        self.write(|engine| Ok(staged.write(engine)?))
     }
 
     fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {

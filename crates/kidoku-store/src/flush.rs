@@ -72,6 +72,8 @@ pub fn flush(store: &dyn Store, overlay: &Overlay, clock: Clock) -> Result<Flush
     for (from, end) in key::spaces() {
         flush.space(overlay.range(&from, &end))?;
     }
+    // A purge reads what was written.
+    store.write_staged()?;
     flush.purge()?;
     if clock > stored_clock(store)? && !planted::is(Bug::ClockForgotten) {
         store.meta_put(CLOCK, &clock.0.to_be_bytes())?;
@@ -110,7 +112,7 @@ impl<'a> Flush<'a> {
                 owner.clear();
                 owner.extend_from_slice(its_owner);
                 if self.group.len() >= GROUP_ROWS {
-                    self.apply()?;
+                    self.stage()?;
                 }
                 staleness = self.staleness_of(&owner, &entry)?;
             }
@@ -120,14 +122,14 @@ impl<'a> Flush<'a> {
             }
             self.group.push(entry);
             if self.group.len() >= GROUP_ROWS_MAX {
-                self.apply()?;
+                self.stage()?;
             }
         }
-        self.apply()
+        self.stage()
     }
 
-    fn apply(&mut self) -> Result<(), StoreError> {
-        let applied = self.store.apply(&self.group)?;
+    fn stage(&mut self) -> Result<(), StoreError> {
+        let applied = self.store.stage(&self.group)?;
         self.flushed.applied.written += applied.written;
         self.flushed.applied.corrupt += applied.corrupt;
         self.group.clear();

@@ -71,7 +71,7 @@ pub struct Applied {
 ///
 /// Any number of threads may read while one writes; writers exclude one another.
 pub trait Store: Send + Sync {
-    /// Makes ready for writing, whatever went wrong before.
+    /// Makes ready for writing, whatever went wrong before. What was staged is forgotten.
     ///
     /// # Errors
     /// When that is not possible yet.
@@ -85,6 +85,23 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the engine below can't read or write.
     fn apply(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError>;
+
+    /// Merges as [`Self::apply`] does, but may keep what came out, which is not read before
+    /// [`Self::write_staged`]. Between [`Self::begin`] and there each key may be given once.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    fn stage(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
+        self.apply(group)
+    }
+
+    /// Writes what [`Self::stage`] has kept. Not durable before [`Self::sync`].
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    fn write_staged(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Removes rows, for an erasure. Absent keys are fine.
     ///

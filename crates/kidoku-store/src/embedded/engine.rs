@@ -27,6 +27,10 @@ const WORKERS: usize = 4;
 /// and for ever when the threads that write them have given up.
 const TABLES_WAITING_MAX: usize = 2;
 
+/// Sorted runs of tables that may wait to be merged before a new one is written. Each is one more that a
+/// look-up may have to ask; fjall merges them from four on, and has writers wait from thirty on.
+const RUNS_MAX: usize = 16;
+
 /// How often it is looked whether tables were written.
 const TABLES_PAUSE: Duration = Duration::from_millis(5);
 
@@ -78,6 +82,39 @@ impl Engine {
             sleep(TABLES_PAUSE);
         }
         Ok(())
+    }
+
+    /// Writes rows to fjall's journal and memory.
+    pub(super) fn write_batch<'a>(
+        &self,
+        rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> fjall::Result<()> {
+        self.wait_for_room()?;
+        let mut batch = self.db.batch();
+        for (key, value) in rows {
+            batch.insert(&self.rows, key, value);
+        }
+        batch.commit()
+    }
+
+    /// Writes rows with rising keys to tables, durably, all or none.
+    pub(super) fn write_table<'a>(
+        &self,
+        rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> fjall::Result<()> {
+        while self.rows.tree.l0_run_count() >= RUNS_MAX {
+            // Fails when it has given up writing.
+            self.db.persist(PersistMode::Buffer)?;
+            sleep(TABLES_PAUSE);
+        }
+        // What is in its memory is older. fjall would write that too, but forget to give back the memory
+        // it keeps account of.
+        self.write_tables()?;
+        let mut ingestion = self.rows.start_ingestion()?;
+        for (key, value) in rows {
+            ingestion.write(key, value)?;
+        }
+        ingestion.finish()
     }
 
     /// Waits until fjall can take a group without waiting itself.
