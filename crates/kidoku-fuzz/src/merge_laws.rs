@@ -31,8 +31,8 @@ pub fn run(data: &[u8]) {
 /// What a fact puts into a roster.
 fn roster(fact: &Fact) -> Option<RosterRow> {
     match fact.value() {
-        Value::State(row) => Some(RosterRow::of_state(&row)),
-        Value::Mark(incarnation) => Some(RosterRow::of_mark(incarnation)),
+        Value::State(row) => Some(RosterRow(row.incarnation)),
+        Value::Mark(incarnation) => Some(RosterRow(incarnation)),
         Value::Erased(_)
         | Value::Floor { .. }
         | Value::Role { .. }

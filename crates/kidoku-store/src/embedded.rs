@@ -32,7 +32,7 @@ use std::{fmt, io};
 use stored::Stored;
 
 /// The version of keys and values, in the named value `format`. Another version is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 const FORMAT: &str = "format";
 

@@ -11,7 +11,6 @@ mod rows;
 mod tests;
 
 use crate::key::{self, Key, put_fact_key, put_roster_key};
-use crate::planted::{self, Bug};
 use crate::value::{RosterRow, Row, roster_of};
 use crate::{Entry, KeyRow};
 use kidoku_core::fact::{Fact, FactKey, Incarnation, Merge, Part, Value};
@@ -44,13 +43,13 @@ impl Overlay {
         put_fact_key(&mut scratch, key);
         let new = self.merge_row(&scratch, Row::Fact(value));
         match roster {
-            Some((channel, RosterRow { state: Some(_), .. })) => {
+            Some((channel, _)) if matches!(key.part, Part::State(_)) => {
                 if let Some(place) = new {
                     self.enter(&mut scratch, key, channel, place);
                 }
             }
             // The incarnation of a known mark is on the roster already, but for that of a later one.
-            Some((channel, row)) if new.is_some() || row.marks != Incarnation::NEVER => {
+            Some((channel, row)) if new.is_some() || row.0 != Incarnation::NEVER => {
                 self.mark(&mut scratch, key, channel, row);
             }
             _ => {}
@@ -72,7 +71,7 @@ impl Overlay {
     fn mark(&mut self, scratch: &mut Vec<u8>, key: &FactKey<'_>, channel: &str, row: RosterRow) {
         scratch.clear();
         put_fact_key(scratch, &state_key(key.app, key.owner, channel));
-        if self.rows.mark(scratch, row.marks) {
+        if self.rows.mark(scratch, row.0) {
             return;
         }
         scratch.clear();
@@ -125,14 +124,9 @@ impl Overlay {
 
     /// What a roster has of the user whose state is at a place.
     fn roster(&self, state: Place) -> Option<Row> {
-        let mut roster = RosterRow::of_mark(self.rows.marks(state));
+        let marks = self.rows.marks(state);
         let row = self.rows.row(state)?;
-        if let Row::Fact(Value::State(state)) = &*row
-            && !planted::is(Bug::RosterStale)
-        {
-            roster.merge(&RosterRow::of_state(state));
-        }
-        Some(Row::Roster(roster))
+        Some(Row::Roster(RosterRow(row.incarnation().max(marks))))
     }
 
     /// Rows from `from` on and below `end`, by rising key.

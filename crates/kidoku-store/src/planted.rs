@@ -23,8 +23,8 @@ pub enum Bug {
     FailedFlushDropped,
     /// What the log does not have goes to the store.
     FlushedUnlogged,
-    /// A roster keeps what its users' rows said first.
-    RosterStale,
+    /// Receipts are loaded without what is not in the store yet.
+    ReceiptsStale,
     /// A damaged row is answered as if there was none.
     DamagedAsEmpty,
     /// A row that is merged into a damaged one takes its place.
@@ -42,7 +42,7 @@ impl Bug {
         Self::FrozenForgotten,
         Self::FailedFlushDropped,
         Self::FlushedUnlogged,
-        Self::RosterStale,
+        Self::ReceiptsStale,
         Self::DamagedAsEmpty,
         Self::DamageForgotten,
     ];

@@ -7,10 +7,7 @@
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::bytes::{Reader, put_varint};
 use kidoku_core::fact::codec::{DecodeError, decode_value, encode_value};
-use kidoku_core::fact::{
-    FactKey, Incarnation, Membership, Merge, MessageRow, Part, StateRow, Value,
-};
-use kidoku_core::id::Position;
+use kidoku_core::fact::{FactKey, Incarnation, Merge, MessageRow, Part, StateRow, Value};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::key::Key;
@@ -25,81 +22,16 @@ pub enum Row {
     Roster(RosterRow),
 }
 
-/// What a channel's roster has of one user. Derived from the user's State, Mention and Own facts, so
-/// that receipts and a drop find everyone with a row in the channel without reading all users.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct RosterRow {
-    /// The latest incarnation of the user's mentions and own messages in the channel.
-    pub marks: Incarnation,
-    /// What receipts need of the user's state row; `None` = there is none. Apart, as it is three times
-    /// what any other row has in itself.
-    pub state: Option<Box<RosterState>>,
-}
-
-/// What receipts need of a state row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RosterState {
-    /// That of the state row; a later one replaces the others whole.
-    pub incarnation: Incarnation,
-    /// The public position.
-    pub public: Position,
-    /// The membership; `None` = never said.
-    pub membership: Option<Membership>,
-}
-
-impl RosterRow {
-    /// What a state row adds to the roster.
-    pub fn of_state(row: &StateRow) -> Self {
-        let StateRow {
-            incarnation,
-            public,
-            membership,
-            ..
-        } = *row;
-        Self {
-            marks: Incarnation::NEVER,
-            state: Some(Box::new(RosterState {
-                incarnation,
-                public,
-                membership,
-            })),
-        }
-    }
-
-    /// What a mention or an own message adds to the roster.
-    pub fn of_mark(incarnation: Incarnation) -> Self {
-        Self {
-            marks: incarnation,
-            state: None,
-        }
-    }
-
-    /// The latest incarnation of any of the user's rows in the channel.
-    pub fn incarnation(&self) -> Incarnation {
-        let state = self.state.as_ref();
-        state.map_or(self.marks, |state| state.incarnation.max(self.marks))
-    }
-}
-
-impl Merge for RosterState {
-    fn merge(&mut self, other: &Self) {
-        if other.incarnation > self.incarnation {
-            *self = *other;
-        } else if other.incarnation == self.incarnation {
-            self.public = self.public.max(other.public);
-            self.membership = self.membership.max(other.membership);
-        }
-    }
-}
+/// That a user has rows in a channel, in the channel's roster: the latest incarnation of any of them.
+/// Derived from the user's State, Mention and Own facts, so that receipts and a drop find everyone with a
+/// row in the channel without reading all users. What the rows say is not in it, as an ack
+/// would else have to write two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct RosterRow(pub Incarnation);
 
 impl Merge for RosterRow {
     fn merge(&mut self, other: &Self) {
-        self.marks = self.marks.max(other.marks);
-        match (self.state.as_mut(), &other.state) {
-            (Some(state), Some(theirs)) => state.merge(theirs),
-            (None, theirs) => self.state.clone_from(theirs),
-            (Some(_), None) => {}
-        }
+        self.0 = self.0.max(other.0);
     }
 }
 
@@ -108,7 +40,7 @@ impl Row {
     pub fn incarnation(&self) -> Incarnation {
         match self {
             Self::Fact(value) => value.incarnation(),
-            Self::Roster(row) => row.incarnation(),
+            Self::Roster(row) => row.0,
         }
     }
 
@@ -125,7 +57,6 @@ impl Row {
     pub(crate) fn heap_bytes(&self) -> usize {
         let value = match self {
             Self::Fact(value) => value,
-            Self::Roster(row) if row.state.is_some() => return size_of::<RosterState>(),
             Self::Roster(_) => return 0,
         };
         match value {
@@ -169,9 +100,6 @@ impl Merge for Row {
 
 /// The kind byte of a roster row; fact values have those of the fact codec, all below.
 const ROSTER: u8 = 0x20;
-const STATED: u8 = 1;
-const MEMBERSHIP: u8 = 1 << 1;
-const MEMBER: u8 = 1 << 2;
 
 const CHECK_BYTES: usize = 4;
 
@@ -185,7 +113,7 @@ pub fn encode_row(key: &[u8], row: &Row) -> Vec<u8> {
     let mut out = Vec::with_capacity(48);
     match row {
         Row::Fact(value) => encode_value(value, &mut out),
-        Row::Roster(row) => put_roster(row, &mut out),
+        Row::Roster(row) => put_roster(*row, &mut out),
     }
     let check = check(key, &out);
     out.extend_from_slice(&check);
@@ -257,76 +185,25 @@ pub fn merge_damaged(key: &[u8], stored: &[u8], new: &Row) -> Option<Vec<u8>> {
     (merged != stored).then_some(merged)
 }
 
-fn put_roster(row: &RosterRow, out: &mut Vec<u8>) {
+fn put_roster(row: RosterRow, out: &mut Vec<u8>) {
     out.push(ROSTER);
-    let state = row.state.as_ref();
-    let membership = state.and_then(|state| state.membership);
-    let member = membership.is_some_and(|membership| membership.member);
-    let flags = [
-        (state.is_some(), STATED),
-        (membership.is_some(), MEMBERSHIP),
-        (member, MEMBER),
-    ];
-    out.push(
-        flags
-            .into_iter()
-            .filter(|(set, _)| *set)
-            .map(|(_, flag)| flag)
-            .sum(),
-    );
-    put_varint(out, row.marks.0);
-    if let Some(state) = state {
-        put_varint(out, state.incarnation.0);
-        put_varint(out, state.public.0);
-    }
-    if let Some(membership) = membership {
-        put_varint(out, membership.clock.0);
-        put_varint(out, membership.from.0);
-    }
+    put_varint(out, row.0.0);
 }
 
 fn read_roster(body: &[u8]) -> Result<RosterRow, DecodeError> {
     let mut reader = Reader::new(body);
     reader.byte()?;
-    let flags = reader.byte()?;
-    let stated = flags & STATED != 0;
-    if flags & !(STATED | MEMBERSHIP | MEMBER) != 0 || (!stated && flags != 0) {
-        return Err(DecodeError::Flags);
-    }
-    let mut row = RosterRow {
-        marks: Clock(reader.varint()?),
-        state: None,
-    };
-    if stated {
-        let incarnation = Clock(reader.varint()?);
-        let public = Position(reader.varint()?);
-        let membership = if flags & MEMBERSHIP != 0 {
-            let clock = Clock(reader.varint()?);
-            let from = Position(reader.varint()?);
-            Some(Membership {
-                clock,
-                member: flags & MEMBER != 0,
-                from,
-            })
-        } else {
-            None
-        };
-        row.state = Some(Box::new(RosterState {
-            incarnation,
-            public,
-            membership,
-        }));
-    }
+    let incarnation = Clock(reader.varint()?);
     reader.finish()?;
-    Ok(row)
+    Ok(RosterRow(incarnation))
 }
 
 /// What a fact adds to the roster of the channel it is about, if any.
 pub(crate) fn roster_of<'a>(key: &FactKey<'a>, value: &Value) -> Option<(&'a str, RosterRow)> {
     match (key.part, value) {
-        (Part::State(channel), Value::State(row)) => Some((channel, RosterRow::of_state(row))),
+        (Part::State(channel), Value::State(row)) => Some((channel, RosterRow(row.incarnation))),
         (Part::Mention(channel, _) | Part::Own(channel, _), Value::Mark(incarnation)) => {
-            Some((channel, RosterRow::of_mark(*incarnation)))
+            Some((channel, RosterRow(*incarnation)))
         }
         (_, _) => None,
     }

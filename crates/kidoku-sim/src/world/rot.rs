@@ -23,6 +23,8 @@ pub(super) struct Damage {
     /// Users of whom receipts can not tell how far they have read: in any channel (`None`), or in
     /// those of a space.
     positions: Vec<(UserKey, Option<Name>)>,
+    /// Users of whom that can not be told in one channel.
+    states: Vec<(UserKey, ChannelKey)>,
 }
 
 /// Whether something meets with damage.
@@ -65,6 +67,10 @@ impl Damage {
                 Part::Floor(Some(space)) => {
                     let space = Name::new(NameKind::Space, space)?;
                     self.positions.push((user.clone(), Some(space)));
+                }
+                Part::State(channel) => {
+                    let channel = ChannelKey::new(&app, channel)?;
+                    self.states.push((user.clone(), channel));
                 }
                 _ => {}
             }
@@ -115,11 +121,12 @@ impl Damage {
         if self.rosters.contains(channel) {
             return Meets::Must;
         }
+        let of_space = |(_, of): &&(UserKey, Option<Name>)| of.is_none() || of.as_ref() == space;
+        let positions = self.positions.iter().filter(of_space);
+        let states = self.states.iter().filter(|(_, of)| of == channel);
+        let users = positions.map(|(user, _)| user);
         let mut meets = Meets::Not;
-        for (user, of) in &self.positions {
-            if of.is_some() && of.as_ref() != space {
-                continue;
-            }
+        for user in users.chain(states.map(|(user, _)| user)) {
             if model.has_row(user, channel) {
                 return Meets::Must;
             }
@@ -328,7 +335,8 @@ impl World {
             // The member whose row it is, is not named.
             let said = |user: &UserKey| self.has_said(user, channel);
             let nobody = Model::new();
-            let mut spaces = damage.positions.iter().map(|(_, space)| space.as_ref());
+            let spaces = damage.positions.iter().map(|(_, space)| space.as_ref());
+            let mut spaces = std::iter::once(None).chain(spaces);
             return damage.has(owner)
                 || spaces.any(|space| damage.readers(&nobody, channel, space, said) != Meets::Not);
         }

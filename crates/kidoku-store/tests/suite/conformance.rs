@@ -342,6 +342,6 @@ fn a_store_of_another_format_is_refused() {
     assert!(matches!(error, StoreError::Format { .. }), "{error}");
     assert_eq!(
         error.to_string(),
-        "the store has the format \\x00\\x00\\x00c, this version reads 1"
+        "the store has the format \\x00\\x00\\x00c, this version reads 2"
     );
 }

@@ -64,7 +64,7 @@ fn rows_are_merged_into_what_is_stored_however_a_group_lies_among_it() {
             .iter()
             .map(|(key, mark)| Entry {
                 key: Cow::Borrowed(key),
-                row: Cow::Owned(Row::Roster(RosterRow::of_mark(Clock(*mark)))),
+                row: Cow::Owned(Row::Roster(RosterRow(Clock(*mark)))),
             })
             .collect();
         store.apply(&group).unwrap();
