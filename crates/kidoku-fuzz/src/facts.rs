@@ -78,7 +78,7 @@ fn preference(draw: &mut Draw<'_>) -> Preference {
 }
 
 fn state_row(draw: &mut Draw<'_>) -> StateRow {
-    StateRow {
+    let mut row = StateRow {
         incarnation: incarnation(draw),
         cursor: Cursor {
             era: clock(draw),
@@ -88,7 +88,10 @@ fn state_row(draw: &mut Draw<'_>) -> StateRow {
         public: position(draw),
         membership: draw.flag().then(|| membership(draw)),
         preference: draw.flag().then(|| preference(draw)),
-    }
+        listed: false,
+    };
+    row.listed = row.membership.is_none() && draw.flag();
+    row
 }
 
 fn floor(draw: &mut Draw<'_>) -> Floor {

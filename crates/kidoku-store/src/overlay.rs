@@ -2,8 +2,9 @@
 //!
 //! A row is found by the hash of its key, so an ack of a known state costs one look-up. Which rows
 //! belong to a partition is noted when they come; their order is made when somebody reads it. What a
-//! roster has of a user is read from the user's state row, so that an ack does not touch it; it has a
-//! row of its own only for marks of a user without a state row here.
+//! roster has of a user is read from the user's state row, and not at all for those whom it has in the
+//! store, so that an ack does not touch it; it has a row of its own only for marks of a user without a state
+//! row here.
 
 mod partitions;
 mod rows;
@@ -15,7 +16,7 @@ use crate::value::{RosterRow, Row, roster_of};
 use crate::{Entry, KeyRow};
 use kidoku_core::fact::{Fact, FactKey, Incarnation, Merge, Part, Value};
 use partitions::{Item, Partitions};
-use rows::{Place, Rows};
+use rows::{Merged, Place, Rows};
 use std::borrow::Cow;
 
 /// A sorted map of merged rows that knows its size.
@@ -41,15 +42,13 @@ impl Overlay {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         put_fact_key(&mut scratch, key);
-        let new = self.merge_row(&scratch, Row::Fact(value));
+        let merged = self.merge_row(&scratch, Row::Fact(value));
         match roster {
             Some((channel, _)) if matches!(key.part, Part::State(_)) => {
-                if let Some(place) = new {
-                    self.enter(&mut scratch, key, channel, place);
-                }
+                self.enter_if(merged, &mut scratch, key, channel);
             }
             // The incarnation of a known mark is on the roster already, but for that of a later one.
-            Some((channel, row)) if new.is_some() || row.0 != Incarnation::NEVER => {
+            Some((channel, row)) if merged != Merged::Known || row.0 != Incarnation::NEVER => {
                 self.mark(&mut scratch, key, channel, row);
             }
             _ => {}
@@ -57,8 +56,20 @@ impl Overlay {
         self.scratch = scratch;
     }
 
-    /// Notes on the roster that a user has a state row, which is new.
-    fn enter(&mut self, scratch: &mut Vec<u8>, key: &FactKey<'_>, channel: &str, place: Place) {
+    /// Notes on the roster that a user has a state row, if the roster may not know.
+    fn enter_if(
+        &mut self,
+        merged: Merged,
+        scratch: &mut Vec<u8>,
+        key: &FactKey<'_>,
+        channel: &str,
+    ) {
+        let (Merged::New(place) | Merged::Enters(place)) = merged else {
+            return;
+        };
+        if !self.rows.enters(place) {
+            return;
+        }
         scratch.clear();
         put_roster_key(scratch, key.app, channel, key.owner);
         if self.rosters == 0 || self.rows.place(scratch).is_none() {
@@ -71,21 +82,22 @@ impl Overlay {
     fn mark(&mut self, scratch: &mut Vec<u8>, key: &FactKey<'_>, channel: &str, row: RosterRow) {
         scratch.clear();
         put_fact_key(scratch, &state_key(key.app, key.owner, channel));
-        if self.rows.mark(scratch, row.0) {
-            return;
+        if let Some(merged) = self.rows.mark(scratch, row.0) {
+            return self.enter_if(merged, scratch, key, channel);
         }
         scratch.clear();
         put_roster_key(scratch, key.app, channel, key.owner);
-        if self.merge_row(scratch, Row::Roster(row)).is_some() {
+        if matches!(self.merge_row(scratch, Row::Roster(row)), Merged::New(_)) {
             self.rosters += 1;
         }
     }
 
-    /// Where the row is, when it is new.
-    fn merge_row(&mut self, key: &[u8], row: Row) -> Option<Place> {
-        let place = self.rows.merge(key, row)?;
-        self.partitions.add(key::owner_bytes(key), Item::Row(place));
-        Some(place)
+    fn merge_row(&mut self, key: &[u8], row: Row) -> Merged {
+        let merged = self.rows.merge(key, row);
+        if let Merged::New(place) = merged {
+            self.partitions.add(key::owner_bytes(key), Item::Row(place));
+        }
+        merged
     }
 
     /// One row.
@@ -97,6 +109,9 @@ impl Overlay {
             return None;
         };
         let state = self.state(app, channel, user)?;
+        if !self.rows.enters(state) {
+            return None;
+        }
         self.roster(state).map(Cow::Owned)
     }
 

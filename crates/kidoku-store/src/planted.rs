@@ -23,6 +23,8 @@ pub enum Bug {
     FailedFlushDropped,
     /// What the log does not have goes to the store.
     FlushedUnlogged,
+    /// Everybody is taken for somebody whom the roster has.
+    AllListed,
     /// Receipts are loaded without what is not in the store yet.
     ReceiptsStale,
     /// A damaged row is answered as if there was none.
@@ -42,6 +44,7 @@ impl Bug {
         Self::FrozenForgotten,
         Self::FailedFlushDropped,
         Self::FlushedUnlogged,
+        Self::AllListed,
         Self::ReceiptsStale,
         Self::DamagedAsEmpty,
         Self::DamageForgotten,

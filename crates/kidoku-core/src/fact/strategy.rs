@@ -133,6 +133,7 @@ pub fn state_row() -> BoxedStrategy<StateRow> {
     let options = (
         proptest::option::of(membership()),
         proptest::option::of(preference()),
+        any::<bool>(),
     );
     (
         incarnation(),
@@ -142,13 +143,14 @@ pub fn state_row() -> BoxedStrategy<StateRow> {
         options,
     )
         .prop_map(
-            |(incarnation, cursor, cursor_at, public, (membership, preference))| StateRow {
+            |(incarnation, cursor, cursor_at, public, (membership, preference, listed))| StateRow {
                 incarnation,
                 cursor,
                 cursor_at: Millis(cursor_at),
                 public,
                 membership,
                 preference,
+                listed: listed && membership.is_none(),
             },
         )
         .boxed()
@@ -264,7 +266,15 @@ pub fn user_fact() -> BoxedStrategy<Fact> {
             }
         ),
         6 => (pair(), state_row())
-            .prop_map(|((user, channel), row)| Fact::State { user, channel, row }),
+            // Nothing was said before of whom a fact alone is about.
+            .prop_map(|((user, channel), row)| Fact::State {
+                user,
+                channel,
+                row: StateRow {
+                    listed: false,
+                    ..row
+                },
+            }),
         4 => (pair(), incarnation(), message_id()).prop_map(
             |((user, channel), incarnation, id)| Fact::Mention { user, channel, incarnation, id }
         ),

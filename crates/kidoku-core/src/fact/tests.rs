@@ -212,13 +212,16 @@ fn a_plain_ack_takes_20_bytes_and_its_names() {
         },
         cursor_at: Millis(1_780_000_000_000),
         public: position,
+        listed: true,
         ..StateRow::default()
     };
-    let bytes = encoded(&Fact::State { user, channel, row });
+    let fact = Fact::State { user, channel, row };
+    let bytes = encoded(&fact);
     assert_eq!(
         bytes.len(),
         20 + "default".len() + "ann".len() + "general".len()
     );
+    assert_eq!(decode(&bytes), Ok(fact));
 }
 
 #[test]

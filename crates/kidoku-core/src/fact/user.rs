@@ -112,6 +112,9 @@ pub struct StateRow {
     pub membership: Option<Membership>,
     /// Mute; `None` = never said.
     pub preference: Option<Preference>,
+    /// Nothing is said here but by somebody whose membership was said before, in this incarnation: the
+    /// plain acks of a member. Whoever keeps lists of who is where has the user already.
+    pub listed: bool,
 }
 
 fn merge_option<T: Merge + Copy>(mine: &mut Option<T>, other: Option<T>) {
@@ -144,6 +147,7 @@ impl Merge for StateRow {
         self.public = self.public.max(other.public);
         merge_option(&mut self.membership, other.membership);
         merge_option(&mut self.preference, other.preference);
+        self.listed &= other.listed && self.membership.is_none();
     }
 }
 

@@ -375,6 +375,7 @@ impl Shard {
             },
             cursor_at: self.now,
             public: position,
+            listed: true,
             ..StateRow::default()
         };
         self.say(Fact::State {

@@ -144,6 +144,7 @@ fn state(raw: &mut Raw<'_>, ctx: &Context<'_>) -> Result<Fact, LineError> {
         public,
         membership,
         preference,
+        listed: false,
     };
     Ok(Fact::State {
         user: user(raw, ctx.app)?,

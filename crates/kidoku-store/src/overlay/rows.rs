@@ -1,5 +1,6 @@
 //! Rows by key, in the order in which they came.
 
+use crate::planted::{self, Bug};
 use crate::value::Row;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -32,6 +33,8 @@ enum Held {
         value: Box<[u8]>,
         /// The latest incarnation of the user's marks in the channel, for the roster.
         marks: Incarnation,
+        /// The roster may not have the user yet, or of an earlier incarnation.
+        enters: bool,
     },
     Row(Row),
 }
@@ -51,6 +54,16 @@ impl Held {
             Self::Row(row) => Some(Cow::Borrowed(row)),
         }
     }
+}
+
+/// What became of a row that was merged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// Its key is new.
+    New(Place),
+    /// A state's key is known, and the roster must have it from now on.
+    Enters(Place),
+    Known,
 }
 
 /// See the module.
@@ -111,34 +124,44 @@ impl Rows {
         }
     }
 
-    /// Notes with a user's state in a channel that there is a mark. False when there is no state.
-    pub(super) fn mark(&mut self, state: &[u8], incarnation: Incarnation) -> bool {
-        let place = self
-            .place(state)
-            .and_then(|place| usize::try_from(place).ok());
-        match place.and_then(|place| self.slots.get_mut(place)) {
-            Some(Slot {
-                held: Held::State { marks, .. },
-                ..
-            }) => {
-                *marks = incarnation.max(*marks);
-                true
-            }
-            _ => false,
-        }
+    /// True when the roster must have the user whose state is at a place.
+    pub(super) fn enters(&self, place: Place) -> bool {
+        let held = at(&self.slots, place).map(|slot| &slot.held);
+        matches!(held, Some(Held::State { enters: true, .. }))
     }
 
-    /// Merges a row in. Where it is, when its key is new.
-    pub(super) fn merge(&mut self, key: &[u8], row: Row) -> Option<Place> {
+    /// Notes with a user's state in a channel that there is a mark. `None` = there is no state.
+    pub(super) fn mark(&mut self, state: &[u8], incarnation: Incarnation) -> Option<Merged> {
+        let place = self.place(state)?;
+        let slot = self.slots.get_mut(usize::try_from(place).ok()?)?;
+        let Held::State { marks, enters, .. } = &mut slot.held else {
+            return None;
+        };
+        *marks = incarnation.max(*marks);
+        // Of the first incarnation it is on the roster.
+        if *enters || incarnation == Incarnation::NEVER {
+            return Some(Merged::Known);
+        }
+        *enters = true;
+        Some(Merged::Enters(place))
+    }
+
+    /// Merges a row in.
+    pub(super) fn merge(&mut self, key: &[u8], row: Row) -> Merged {
         let hash = self.hash(key);
         let place = self.find(hash, key);
         let Some(known) = place.and_then(|place| self.slots.get_mut(usize::try_from(place).ok()?))
         else {
-            return Some(self.add(hash, key, row));
+            return Merged::New(self.add(hash, key, row));
         };
         let before = known.held.heap_bytes();
+        let mut merged = Merged::Known;
         match (&mut known.held, row) {
-            (Held::State { value, .. }, Row::Fact(new)) => {
+            (Held::State { value, enters, .. }, Row::Fact(new)) => {
+                if !*enters && !is_listed(&new) {
+                    *enters = true;
+                    merged = place.map_or(merged, Merged::Enters);
+                }
                 merge_state(value, new, &mut self.scratch);
             }
             (Held::Row(known), row) => known.merge(&row),
@@ -146,7 +169,7 @@ impl Rows {
             (Held::State { .. }, Row::Roster(_)) => {}
         }
         self.bytes = self.bytes + known.held.heap_bytes() - before;
-        None
+        merged
     }
 
     fn add(&mut self, hash: u32, key: &[u8], row: Row) -> Place {
@@ -159,6 +182,7 @@ impl Rows {
                 Held::State {
                     value: Box::from(self.scratch.as_slice()),
                     marks: Incarnation::NEVER,
+                    enters: !is_listed(&state),
                 }
             }
             row => Held::Row(row),
@@ -177,6 +201,11 @@ impl Rows {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+/// Whether a value is a state of somebody whom the roster has.
+fn is_listed(value: &Value) -> bool {
+    matches!(value, Value::State(row) if row.listed || planted::is(Bug::AllListed))
 }
 
 /// Merges a state into the bytes of another.

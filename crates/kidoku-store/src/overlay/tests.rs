@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::random::Random;
-use crate::value::Row;
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::StateRow;
 use kidoku_core::id::{App, ChannelKey, MessageId, Position, UserKey};
@@ -31,36 +30,57 @@ fn fact(random: &mut Random) -> Fact {
     let row = StateRow {
         incarnation,
         public,
+        listed: random.below(2) == 0,
         ..StateRow::default()
     };
     Fact::State { user, channel, row }
 }
 
-fn expect(expected: &mut BTreeMap<Vec<u8>, Row>, fact: &Fact) {
-    let (key, value) = (fact.key(), fact.value());
-    let mut merge = |at: Vec<u8>, row: Row| match expected.get_mut(&at) {
-        Some(known) => known.merge(&row),
-        None => drop(expected.insert(at, row)),
-    };
-    if let Some((channel, row)) = roster_of(&key, &value) {
-        let mut at = Vec::new();
-        put_roster_key(&mut at, key.app, channel, key.owner);
-        merge(at, Row::Roster(row));
+/// What should be there.
+#[derive(Default)]
+struct Expected {
+    rows: BTreeMap<Vec<u8>, Row>,
+    /// What rosters would have of everybody, also of those whom they have in the store.
+    rosters: BTreeMap<Vec<u8>, RosterRow>,
+}
+
+impl Expected {
+    fn merge(&mut self, fact: &Fact) {
+        let (key, value) = (fact.key(), fact.value());
+        if let Some((channel, row)) = roster_of(&key, &value) {
+            let mut at = Vec::new();
+            put_roster_key(&mut at, key.app, channel, key.owner);
+            let roster = self.rosters.entry(at.clone()).or_default();
+            roster.merge(&row);
+            let state = key::fact_key(&state_key(key.app, key.owner, channel));
+            let enters = match &value {
+                Value::State(row) => !row.listed,
+                _ => row.0 > Clock::NEVER || !self.rows.contains_key(&state),
+            };
+            if enters || self.rows.contains_key(&at) {
+                self.rows.insert(at, Row::Roster(*roster));
+            }
+        }
+        let row = Row::Fact(value);
+        match self.rows.get_mut(&key::fact_key(&key)) {
+            Some(known) => known.merge(&row),
+            None => drop(self.rows.insert(key::fact_key(&key), row)),
+        }
     }
-    merge(key::fact_key(&key), Row::Fact(value));
 }
 
 #[test]
 fn rows_are_read_in_order_however_many_came_since_the_last_time() {
     let mut random = Random(1);
-    let (mut overlay, mut expected) = (Overlay::default(), BTreeMap::new());
+    let (mut overlay, mut all) = (Overlay::default(), Expected::default());
     for round in 0..200 {
         let count = [0, 1, 3, 30, 40, 300][usize::try_from(random.below(6)).unwrap()];
         for _ in 0..count {
             let fact = fact(&mut random);
             overlay.merge(&fact);
-            expect(&mut expected, &fact);
+            all.merge(&fact);
         }
+        let expected = &all.rows;
         let keys: Vec<_> = expected.keys().cloned().collect();
         let mut bound = || {
             let nth = usize::try_from(random.below(1 << 20)).unwrap();
@@ -84,7 +104,7 @@ fn rows_are_read_in_order_however_many_came_since_the_last_time() {
         assert_eq!(overlay.page(&from, &end, limit), within, "round {round}");
         assert_eq!(overlay.len(), expected.len());
     }
-    for (key, row) in &expected {
+    for (key, row) in &all.rows {
         assert_eq!(overlay.get(key).as_deref(), Some(row));
     }
 }

@@ -48,14 +48,16 @@ mod state_flag {
     pub(super) const PUBLIC_IS_CURSOR: u8 = 1 << 4;
     pub(super) const MEMBERSHIP: u8 = 1 << 5;
     pub(super) const PREFERENCE: u8 = 1 << 6;
-    /// The membership is "in"; only with a membership.
+    /// With a membership: it is "in". Without one: the row is one that is listed.
     pub(super) const MEMBER: u8 = 1 << 7;
 }
 
 fn state_flags(row: &StateRow) -> u8 {
     let public_is_cursor = row.public == row.cursor.position && row.public != Position::START;
     let public = row.public != Position::START && !public_is_cursor;
-    let member = row.membership.is_some_and(|membership| membership.member);
+    let member = row
+        .membership
+        .map_or(row.listed, |membership| membership.member);
     [
         (row.incarnation != Clock::NEVER, state_flag::INCARNATION),
         (row.cursor.era != Clock::NEVER, state_flag::ERA),
@@ -133,6 +135,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>) -> Result<StateRow, DecodeErro
         None
     };
     let cursor = Cursor { era, position };
+    let listed = membership.is_none() && has(state_flag::MEMBER);
     let row = StateRow {
         incarnation,
         cursor,
@@ -140,6 +143,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>) -> Result<StateRow, DecodeErro
         public,
         membership,
         preference,
+        listed,
     };
     // A row has one encoding: numbers that are 0 are absent, and so on.
     if state_flags(&row) == flags {

@@ -123,6 +123,7 @@ fn state_rows() -> impl Strategy<Value = StateRow> {
                 public,
                 membership,
                 preference,
+                listed: false,
             },
         )
 }
