@@ -107,10 +107,10 @@ impl<'a> Flush<'a> {
         let mut owner = Vec::new();
         let mut staleness = Staleness::default();
         for entry in rows {
-            let its_owner = key::owner_bytes(&entry.key);
-            if its_owner != owner {
+            // It ends with what no name has in it.
+            if owner.is_empty() || !entry.key.starts_with(&owner) {
                 owner.clear();
-                owner.extend_from_slice(its_owner);
+                owner.extend_from_slice(key::owner_bytes(&entry.key));
                 if self.group.len() >= GROUP_ROWS {
                     self.stage()?;
                 }
@@ -180,6 +180,12 @@ impl<'a> Flush<'a> {
         }
         let incarnation = entry.row.incarnation();
         let erased = staleness.erased;
+        if matches!(&*entry.row, Row::Fact(Value::State(_)))
+            && incarnation.max(erased) == Clock::NEVER
+        {
+            // Nearly every row is one of these, and its key is not needed.
+            return Ok(false);
+        }
         let fact_key = match parse(&entry.key)? {
             Key::Fact(fact_key) => fact_key,
             Key::Roster { app, user, .. } => {

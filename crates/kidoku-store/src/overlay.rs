@@ -118,9 +118,10 @@ impl Overlay {
     /// The row at a place; one of a roster with what its user's state row says.
     fn whole(&self, key: &[u8], place: Place) -> Option<Cow<'_, Row>> {
         let row = self.rows.row(place)?;
-        let (Row::Roster(roster), Ok(Key::Roster { app, channel, user })) =
-            (&*row, key::parse(key))
-        else {
+        let Row::Roster(roster) = &*row else {
+            return Some(row);
+        };
+        let Ok(Key::Roster { app, channel, user }) = key::parse(key) else {
             return Some(row);
         };
         let state = self.state(app, channel, user);

@@ -8,6 +8,7 @@ use kidoku_core::clock::Clock;
 use kidoku_core::fact::bytes::{Reader, put_varint};
 use kidoku_core::fact::codec::{DecodeError, decode_value, encode_value};
 use kidoku_core::fact::{FactKey, Incarnation, Merge, MessageRow, Part, StateRow, Value};
+use std::mem::discriminant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::key::Key;
@@ -50,6 +51,15 @@ impl Row {
             (Self::Fact(value), Key::Fact(FactKey { part, .. })) => value.fits(*part),
             (Self::Roster(_), Key::Roster { .. }) => true,
             (Self::Fact(_), Key::Roster { .. }) | (Self::Roster(_), Key::Fact(_)) => false,
+        }
+    }
+
+    /// True when both are of the same kind.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fact(one), Self::Fact(other)) => discriminant(one) == discriminant(other),
+            (Self::Roster(_), Self::Roster(_)) => true,
+            (Self::Fact(_), Self::Roster(_)) | (Self::Roster(_), Self::Fact(_)) => false,
         }
     }
 
@@ -125,14 +135,7 @@ pub fn encode_row(key: &[u8], row: &Row) -> Vec<u8> {
 /// # Errors
 /// When the bytes are not exactly a row of the key's kind, or their hash is another.
 pub fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, DecodeError> {
-    let (body, found) = bytes.split_last_chunk().ok_or(DecodeError::Truncated)?;
-    if check(key, body) != *found {
-        return Err(DecodeError::Hash);
-    }
-    let row = match body.first() {
-        Some(&ROSTER) => Row::Roster(read_roster(body)?),
-        _ => Row::Fact(decode_value(body)?),
-    };
+    let row = decode_any(key, bytes)?;
     if row.fits(&crate::key::parse(key)?) {
         Ok(row)
     } else {
@@ -140,12 +143,28 @@ pub fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, DecodeError> {
     }
 }
 
-/// Merges a row into stored bytes; `None` when nothing changes.
+/// The same of any kind of row.
+fn decode_any(key: &[u8], bytes: &[u8]) -> Result<Row, DecodeError> {
+    let (body, found) = bytes.split_last_chunk().ok_or(DecodeError::Truncated)?;
+    if check(key, body) != *found {
+        return Err(DecodeError::Hash);
+    }
+    Ok(match body.first() {
+        Some(&ROSTER) => Row::Roster(read_roster(body)?),
+        _ => Row::Fact(decode_value(body)?),
+    })
+}
+
+/// Merges a row into the stored bytes of its key; `None` when nothing changes.
 ///
 /// # Errors
 /// When the stored bytes are damaged.
 pub fn merge_value(key: &[u8], stored: &[u8], new: &Row) -> Result<Option<Vec<u8>>, DecodeError> {
-    let mut row = decode_row(key, stored)?;
+    let mut row = decode_any(key, stored)?;
+    // The new one fits its key.
+    if !row.is_like(new) {
+        return Err(DecodeError::Kind);
+    }
     row.merge(new);
     let merged = encode_row(key, &row);
     Ok((merged != stored).then_some(merged))

@@ -8,6 +8,7 @@
 use super::engine::Engine;
 use crate::{Entry, key};
 use fjall::{UserKey, UserValue};
+use std::cmp::Ordering;
 
 /// Rows of one partition in a group from which on they are read in order. To begin costs about as
 /// much as four look-ups.
@@ -68,12 +69,13 @@ impl Run {
 
     fn get(&mut self, key: &[u8]) -> fjall::Result<Found> {
         for _ in 0..PASSED_MAX {
-            match &self.next {
-                Some((stored, _)) if **stored < *key => self.advance()?,
-                Some((stored, value)) if **stored == *key => {
-                    return Ok(Found::Row(Some(value.clone())));
-                }
-                _ => return Ok(Found::Row(None)),
+            let Some((stored, value)) = &self.next else {
+                return Ok(Found::Row(None));
+            };
+            match (**stored).cmp(key) {
+                Ordering::Less => self.advance()?,
+                Ordering::Equal => return Ok(Found::Row(Some(value.clone()))),
+                Ordering::Greater => return Ok(Found::Row(None)),
             }
         }
         Ok(Found::TooFar)
@@ -115,7 +117,7 @@ impl<'a> Stored<'a> {
         let owner = key::owner_bytes(&rest.first()?.key);
         // Only as far as keys rise, or what is passed would be missed.
         let follows = |pair: &&[Entry<'_>]| match pair {
-            [one, next] => one.key < next.key && key::owner_bytes(&next.key) == owner,
+            [one, next] => next.key.starts_with(owner) && one.key < next.key,
             _ => false,
         };
         let pairs = rest.windows(2).take(TOGETHER_MAX);
