@@ -1,7 +1,7 @@
 //! The report as a page with pictures: one file, without scripts and without anything from elsewhere.
 
 use super::page::{aim_sentences, notes, table};
-use super::plot::{Bar, COLOURS, Chart, Scale, Series, bars, escaped, nines_of};
+use super::plot::{Bar, COLOURS, Chart, Scale, Series, bars, bars_file, escaped, nines_of};
 use super::{Bars, Report, Section, Table};
 use crate::load::Pace;
 use crate::number::figure;
@@ -115,7 +115,28 @@ fn pictures(contest: &Contest) -> String {
     html
 }
 
+/// One picture as a file of its own: the first contest of each row.
+pub(super) fn chart(report: &Report) -> String {
+    let pictures: Vec<(String, Vec<Bar>)> = report
+        .sections
+        .iter()
+        .filter_map(|section| {
+            let contest = section.contests.first()?;
+            let title = format!("{}: µs of server processor", section.title);
+            Some((title, cpu_bars(contest)))
+        })
+        .collect();
+    bars_file(STYLE, &pictures)
+}
+
 fn cpu(contest: &Contest) -> String {
+    bars(
+        "µs of server processor for each answer, all included",
+        &cpu_bars(contest),
+    )
+}
+
+fn cpu_bars(contest: &Contest) -> Vec<Bar> {
     let bar = |(index, line): (usize, &Line)| {
         let spread = Spread::of(line.samples.iter().map(|sample| sample.cpu_whole_us));
         Bar {
@@ -125,11 +146,7 @@ fn cpu(contest: &Contest) -> String {
             range: Some((spread.min, spread.max)),
         }
     };
-    let each: Vec<Bar> = contest.lines.iter().enumerate().map(bar).collect();
-    bars(
-        "µs of server processor for each answer, all included",
-        &each,
-    )
+    contest.lines.iter().enumerate().map(bar).collect()
 }
 
 /// All rounds of a server in one.

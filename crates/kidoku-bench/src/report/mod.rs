@@ -76,6 +76,7 @@ impl Report {
             ("report.md", self.markdown()),
             ("report.html", html::html(self)),
             ("figures.json", json::json(self)),
+            ("chart.svg", html::chart(self)),
         ];
         for (name, text) in files {
             let path = dir.join(name);

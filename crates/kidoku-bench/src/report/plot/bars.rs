@@ -9,6 +9,7 @@ const RIGHT: f64 = 70.0;
 const TOP: f64 = 28.0;
 const ROW: f64 = 24.0;
 const BOTTOM: f64 = 24.0;
+const BETWEEN: f64 = 10.0;
 
 /// One bar.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,18 +21,45 @@ pub(crate) struct Bar {
     pub(crate) range: Option<(f64, f64)>,
 }
 
-/// Draws bars of one unit.
+/// Draws bars of one unit, for a page.
 pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
+    let height = height_of(bars);
+    let inner = drawn(title, bars);
+    let title = escaped(title);
+    format!(
+        "<figure>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n{inner}</svg>\n\
+         </figure>\n"
+    )
+}
+
+/// Pictures of bars, one below the other, as a file of its own with these styles.
+pub(crate) fn bars_file(style: &str, pictures: &[(String, Vec<Bar>)]) -> String {
+    let (mut inner, mut top) = (String::new(), 0.0);
+    for (title, bars) in pictures {
+        let drawn = drawn(title, bars);
+        inner.push_str(&format!(
+            "<g transform=\"translate(0 {top})\">\n{drawn}</g>\n"
+        ));
+        top += height_of(bars) + BETWEEN;
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" role=\"img\">\n\
+         <style>\n{style}</style>\n<rect width=\"{WIDTH}\" height=\"{top}\" class=\"back\"/>\n{inner}</svg>\n"
+    )
+}
+
+fn height_of(bars: &[Bar]) -> f64 {
     let count = f64::from(u32::try_from(bars.len()).unwrap_or(u32::MAX));
-    let height = TOP + ROW * count + BOTTOM;
+    TOP + ROW * count + BOTTOM
+}
+
+fn drawn(title: &str, bars: &[Bar]) -> String {
+    let height = height_of(bars);
     let largest = |bar: &Bar| bar.range.map_or(bar.value, |(_, max)| max.max(bar.value));
     let scale = Scale::linear(bars.iter().map(largest).fold(0.0, f64::max));
     let x_of = |value: f64| LEFT + scale.part(value) * (WIDTH - LEFT - RIGHT);
     let title = escaped(title);
-    let mut svg = format!(
-        "<figure>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n\
-         <text x=\"4\" y=\"16\" class=\"title\">{title}</text>\n"
-    );
+    let mut svg = format!("<text x=\"4\" y=\"16\" class=\"title\">{title}</text>\n");
     for (value, text) in &scale.ticks {
         let x = x_of(*value);
         svg.push_str(&format!(
@@ -46,7 +74,6 @@ pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
         svg.push_str(&row(bar, y, &x_of));
         y += ROW;
     }
-    svg.push_str("</svg>\n</figure>\n");
     svg
 }
 

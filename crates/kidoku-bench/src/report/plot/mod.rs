@@ -5,7 +5,7 @@ mod bars;
 mod lines;
 mod scale;
 
-pub(super) use bars::{Bar, bars};
+pub(super) use bars::{Bar, bars, bars_file};
 pub(super) use lines::{Chart, Series};
 pub(super) use scale::{Scale, nines_of};
 
