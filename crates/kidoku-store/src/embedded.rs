@@ -50,12 +50,15 @@ const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub struct EmbeddedOptions {
     /// Bytes of the cache of uncompressed blocks. Default 64 MiB.
     pub cache_bytes: u64,
+    /// Rows of a flush from which on they are worth tables of their own. Default 16,384.
+    pub table_rows_min: usize,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 * 1024 * 1024,
+            table_rows_min: 16_384,
         }
     }
 }
@@ -429,7 +432,7 @@ impl Store for Embedded {
         self.write(|engine| {
             let mut staged = Staged::default();
             let applied = self.merge_group(engine, group, &mut staged)?;
-            staged.write(engine)?;
+            staged.write(engine, self.options.table_rows_min)?;
             Ok(applied)
         })
     }
@@ -444,7 +447,7 @@ impl Store for Embedded {
 
     fn write_staged(&self) -> Result<(), StoreError> {
         let staged = std::mem::take(&mut *self.staged());
-        self.write(|engine| Ok(staged.write(engine)?))
+        self.write(|engine| Ok(staged.write(engine, self.options.table_rows_min)?))
     }
 
     fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {

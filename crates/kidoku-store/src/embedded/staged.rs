@@ -8,9 +8,6 @@
 
 use super::engine::Engine;
 
-/// Rows from which on they are worth a table.
-const TABLE_ROWS_MIN: usize = 16_384;
-
 /// Bytes kept, from which on they are written although there may be more to come. The group that goes
 /// beyond it is kept too.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -54,17 +51,25 @@ impl Staged {
         (key, rest.get(..wide(place.value)).unwrap_or_default())
     }
 
-    /// Writes all of them.
+    /// Writes all of them, to tables if there are so many.
     ///
     /// # Errors
     /// When the engine can not; then any part of them may be written.
-    pub(super) fn write(mut self, engine: &Engine) -> fjall::Result<()> {
+    pub(super) fn write(mut self, engine: &Engine, table_rows_min: usize) -> fjall::Result<()> {
         let mut places = std::mem::take(&mut self.places);
-        if places.len() < TABLE_ROWS_MIN {
+        if places.len() < table_rows_min.max(1) {
             return engine.write_batch(places.into_iter().map(|place| self.row(place)));
         }
         // They are some stretches that are in order, which this sort makes use of.
         places.sort_by(|one, other| self.row(*one).0.cmp(self.row(*other).0));
+        // The engine wants rising keys; of the same one the last counts, as it would in a batch.
+        places.dedup_by(|next, kept| {
+            let same = self.row(*next).0 == self.row(*kept).0;
+            if same {
+                *kept = *next;
+            }
+            same
+        });
         engine.write_table(places.into_iter().map(|place| self.row(place)))
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::model::{Model, comparable, comparable_load};
 use crate::support::{
-    Directory, Fixture, ack, channel, embedded, id, join, memory, mention, message, name, own, user,
+    Directory, Fixture, ack, channel, embedded, id, join, memory, mention, message, name, own,
+    tables, user,
 };
 use kidoku_core::clock::Clock;
 use kidoku_core::effect::{Load, Loaded};
@@ -19,6 +20,9 @@ macro_rules! conformance {
         }
         mod in_embedded {
             $(#[test] fn $name() { super::$name(super::embedded, 40); })*
+        }
+        mod in_tables {
+            $(#[test] fn $name() { super::$name(super::tables, 10); })*
         }
         $(fn $name($fixture: fn() -> Fixture, $cases: u32) {
             let _ = $cases;

@@ -26,8 +26,14 @@ impl Directory {
     }
 
     pub(crate) fn open(&self) -> Arc<dyn Store> {
+        self.open_with(EmbeddedOptions::default().table_rows_min)
+    }
+
+    /// A store whose flushes write tables from so many rows on.
+    pub(crate) fn open_with(&self, table_rows_min: usize) -> Arc<dyn Store> {
         let options = EmbeddedOptions {
             cache_bytes: 1024 * 1024,
+            table_rows_min,
         };
         Arc::new(Embedded::open(self.path(), options).unwrap())
     }
@@ -50,6 +56,15 @@ pub(crate) fn memory() -> Fixture {
     Fixture {
         store: Arc::new(Memory::new()),
         _directory: None,
+    }
+}
+
+/// The embedded store, with a table for each flush.
+pub(crate) fn tables() -> Fixture {
+    let directory = Directory::new();
+    Fixture {
+        store: directory.open_with(1),
+        _directory: Some(directory),
     }
 }
 
