@@ -1,7 +1,7 @@
 //! The embedded store: fjall, an LSM tree, in a directory.
 //!
-//! One keyspace for rows, one for the few named values. A flush of many rows writes them to tables, and
-//! few to fjall's own journal, which is synced once per checkpoint, by [`Store::sync`]. It is never read again by another process:
+//! One keyspace for rows, one for the few named values. A flush writes to fjall's own journal, or many rows
+//! to tables, see [`EmbeddedOptions::table_rows_min`]. The journal is synced once per checkpoint, by [`Store::sync`]. It is never read again by another process:
 //! the log is the truth until [`Store::settle`] has put everything into tables and made their guards.
 
 mod engine;
@@ -50,15 +50,16 @@ const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub struct EmbeddedOptions {
     /// Bytes of the cache of uncompressed blocks. Default 64 MiB.
     pub cache_bytes: u64,
-    /// Rows of a flush from which on they are worth tables of their own. Default 16,384.
-    pub table_rows_min: usize,
+    /// Rows of a flush from which on they are written to tables of their own; `None` = never, which is the
+    /// default: after a disk was full in the middle of it the engine did not always open again.
+    pub table_rows_min: Option<usize>,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 * 1024 * 1024,
-            table_rows_min: 16_384,
+            table_rows_min: None,
         }
     }
 }
@@ -439,7 +440,7 @@ impl Store for Embedded {
 
     fn stage(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
         let applied = self.write(|engine| self.merge_group(engine, group, &mut self.staged()))?;
-        if self.staged().is_full() {
+        if self.options.table_rows_min.is_none() || self.staged().is_full() {
             self.write_staged()?;
         }
         Ok(applied)

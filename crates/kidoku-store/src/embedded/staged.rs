@@ -55,9 +55,13 @@ impl Staged {
     ///
     /// # Errors
     /// When the engine can not; then any part of them may be written.
-    pub(super) fn write(mut self, engine: &Engine, table_rows_min: usize) -> fjall::Result<()> {
+    pub(super) fn write(
+        mut self,
+        engine: &Engine,
+        table_rows_min: Option<usize>,
+    ) -> fjall::Result<()> {
         let mut places = std::mem::take(&mut self.places);
-        if places.len() < table_rows_min.max(1) {
+        if table_rows_min.is_none_or(|min| places.len() < min.max(1)) {
             return engine.write_batch(places.into_iter().map(|place| self.row(place)));
         }
         // They are some stretches that are in order, which this sort makes use of.

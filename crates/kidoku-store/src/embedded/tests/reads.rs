@@ -45,7 +45,14 @@ fn a_read_that_the_cache_can_not_serve_fetches_blocks_and_not_the_filter_of_a_wh
     drop(fs::remove_dir_all(&dir));
     fs::create_dir_all(&dir).unwrap();
     let cache_bytes = 64 * 1024;
-    let store = Embedded::open(&dir.join("store"), EmbeddedOptions { cache_bytes }).unwrap();
+    let store = Embedded::open(
+        &dir.join("store"),
+        EmbeddedOptions {
+            cache_bytes,
+            ..EmbeddedOptions::default()
+        },
+    )
+    .unwrap();
     for table in 0..TABLES {
         // Of the whole range each, so that they have to be merged.
         let overlay = overlay((0..TABLE_ROWS).map(|row| 2 * (row * TABLES + table)));

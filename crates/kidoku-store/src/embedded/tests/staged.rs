@@ -11,7 +11,11 @@ use std::borrow::Cow;
 const MANY: u64 = 40_000;
 
 fn open(dir: &Dir) -> Embedded {
-    Embedded::open(&dir.0.join("store"), EmbeddedOptions::default()).unwrap()
+    let options = EmbeddedOptions {
+        table_rows_min: Some(16_384),
+        ..EmbeddedOptions::default()
+    };
+    Embedded::open(&dir.0.join("store"), options).unwrap()
 }
 
 fn key(user: u64) -> Vec<u8> {
