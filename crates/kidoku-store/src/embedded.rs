@@ -1,8 +1,9 @@
 //! The embedded store: fjall, an LSM tree, in a directory.
 //!
-//! One keyspace for rows, one for the few named values. A flush writes to fjall's own journal, or many rows
-//! to tables, see [`EmbeddedOptions::table_rows_min`]. The journal is synced once per checkpoint, by [`Store::sync`]. It is never read again by another process:
-//! the log is the truth until [`Store::settle`] has put everything into tables and made their guards.
+//! One keyspace for rows, one for the few named values. A flush writes to fjall's own journal, or many
+//! rows to tables, see [`EmbeddedOptions::table_rows_min`]. The journal is synced once per checkpoint, by
+//! [`Store::sync`], and never read again by another process: the log is the truth until
+//! [`Store::settle`] has put everything into tables and made their guards.
 
 mod engine;
 mod journal;

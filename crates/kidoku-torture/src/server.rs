@@ -34,6 +34,11 @@ impl TempDir {
         Ok(Self(path))
     }
 
+    /// A fresh one in memory, where there is such a place.
+    pub fn in_memory() -> Self {
+        Self::within(Path::new("/dev/shm")).unwrap_or_default()
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
@@ -124,7 +129,7 @@ impl Server {
     /// The same with a data directory in memory where there is such a place, so that what is
     /// measured is not the disk.
     pub fn off_the_disk(args: &[&str]) -> Self {
-        let dir = TempDir::within(Path::new("/dev/shm")).unwrap_or_default();
+        let dir = TempDir::in_memory();
         let mut server = Self::on(dir.path(), args);
         server.own_dir = Some(dir);
         server

@@ -10,7 +10,6 @@ use crate::server::{Server, TempDir, run as run_kidoku};
 use crate::web::Web;
 use crate::wire::{Client, encode};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
@@ -38,16 +37,10 @@ pub(super) struct Keyed {
 
 impl Keyed {
     pub(super) fn start(args: &[&str]) -> Result<Self, String> {
-        Self::within(TempDir::new(), args)
+        Self::on(TempDir::new(), args)
     }
 
-    /// One whose data is in memory, as far as there is such a place.
-    fn without_disk(args: &[&str]) -> Result<Self, String> {
-        let dir = TempDir::within(Path::new("/dev/shm")).unwrap_or_default();
-        Self::within(dir, args)
-    }
-
-    fn within(dir: TempDir, args: &[&str]) -> Result<Self, String> {
+    fn on(dir: TempDir, args: &[&str]) -> Result<Self, String> {
         let path = dir.path().to_str().unwrap();
         let made = run_kidoku(&["key", "create", "--data-dir", path]);
         let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
@@ -224,14 +217,17 @@ pub(super) fn run(seconds: f64, connections: usize) -> Result<Vec<String>, Strin
     let max = (connections * 4).to_string();
     // A sync takes a device 0.5 to 100 ms, by what others ask of it and by when the system's threads for it
     // get a processor beside the crowd. That is no answer to whether a server lets a client wait.
-    let keyed = Keyed::without_disk(&[
-        "--cores",
-        "1",
-        "--memory",
-        MEMORY,
-        "--resp-connections-max",
-        &max,
-    ])?;
+    let keyed = Keyed::on(
+        TempDir::in_memory(),
+        &[
+            "--cores",
+            "1",
+            "--memory",
+            MEMORY,
+            "--resp-connections-max",
+            &max,
+        ],
+    )?;
     let mut client = keyed.client();
     client.say("KD.JOIN c0 good u1");
     for channel in 0..50 {
