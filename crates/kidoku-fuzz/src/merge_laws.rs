@@ -2,9 +2,11 @@
 
 use crate::draw::Draw;
 use crate::facts;
-use kidoku_core::fact::{Fact, Merge, Value};
+use kidoku_core::fact::{Fact, FactKey, Merge, Part, Value};
 use kidoku_store::Overlay;
-use kidoku_store::value::RosterRow;
+use kidoku_store::key::put_roster_key;
+use kidoku_store::value::{RosterRow, Row};
+use std::collections::BTreeMap;
 
 /// Facts of one input at most.
 const FACTS_MAX: usize = 12;
@@ -65,7 +67,8 @@ fn laws<T: Merge + Clone + PartialEq + std::fmt::Debug>(values: &[T]) {
     assert_eq!(merged(&both, three), merged(one, &merged(two, three)));
 }
 
-/// Overlays of the facts forwards, and of the facts backwards and twice, hold the same rows.
+/// Overlays of the facts forwards, and of the facts backwards and twice, hold the same rows over a
+/// store that keeps what listed facts say of it.
 fn overlays(all: &[Fact]) {
     let (mut forwards, mut backwards) = (Overlay::default(), Overlay::default());
     for fact in all {
@@ -74,10 +77,40 @@ fn overlays(all: &[Fact]) {
     for fact in all.iter().rev().chain(all) {
         backwards.merge(fact);
     }
-    let rows = |overlay: &Overlay| -> Vec<_> {
+    let stored = Rows::of(all.iter().filter_map(listed));
+    let with = |overlay: &Overlay| {
         let rows = overlay.range(&[], &[u8::MAX]);
-        rows.map(|entry| (entry.key.to_vec(), entry.row.into_owned()))
-            .collect()
+        let mut all = stored.clone();
+        rows.for_each(|entry| all.merge(entry.key.into_owned(), &entry.row));
+        all
     };
-    assert_eq!(rows(&forwards), rows(&backwards));
+    assert_eq!(with(&forwards), with(&backwards));
+}
+
+/// The row that the roster in the store has already when a fact is listed.
+fn listed(fact: &Fact) -> Option<(Vec<u8>, Row)> {
+    let (FactKey { app, owner, part }, value) = (fact.key(), fact.value());
+    let (Part::State(channel), Value::State(row)) = (part, value) else {
+        return None;
+    };
+    let mut key = Vec::new();
+    put_roster_key(&mut key, app, channel, owner);
+    let roster = Row::Roster(RosterRow(row.incarnation));
+    row.listed.then_some((key, roster))
+}
+
+/// Merged rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rows(BTreeMap<Vec<u8>, Row>);
+
+impl Rows {
+    fn of(rows: impl Iterator<Item = (Vec<u8>, Row)>) -> Self {
+        let mut all = Self::default();
+        rows.for_each(|(key, row)| all.merge(key, &row));
+        all
+    }
+
+    fn merge(&mut self, key: Vec<u8>, row: &Row) {
+        self.0.entry(key).or_insert_with(|| row.clone()).merge(row);
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::draw::Draw;
 use crate::facts;
+use kidoku_core::fact::Fact;
 use kidoku_core::fact::codec::{decode, decode_parts, decode_value, encode, encode_value};
 use kidoku_core::id::App;
 use kidoku_core::request::Request;
@@ -100,5 +101,15 @@ fn fact(draw: &mut Draw<'_>) {
     };
     let again = parse_line(line, &mut context);
     let text = String::from_utf8_lossy(line);
+    let fact = read_elsewhere(fact);
     assert_eq!(again.unwrap().request, Request::Merge { fact }, "{text}");
+}
+
+/// What a fact is to the reader of its line: of what is listed in whose store a line says nothing, as
+/// the store that reads it may have no such list.
+fn read_elsewhere(mut fact: Fact) -> Fact {
+    if let Fact::State { row, .. } = &mut fact {
+        row.listed = false;
+    }
+    fact
 }
