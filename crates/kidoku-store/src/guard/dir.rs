@@ -1,6 +1,6 @@
 //! The guards of all files of a store, in a directory beside it.
 
-use super::{Guard, wide};
+use super::{Guard, version};
 use crate::rot::Rot;
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Ends the name of a guard's file.
 const GUARD: &str = ".guard";
@@ -21,18 +21,12 @@ const OPENING: &str = "opening";
 /// In the guards' directory: up to which lsn of the log the store was settled, and a hash of that.
 const SETTLED: &str = "settled";
 
-/// The engine's file that says which version file counts.
-const CURRENT: &str = "current";
-
 /// The engine's folder of keyspaces, each in a folder of its own.
 const KEYSPACES: &str = "keyspaces";
 
 /// The engine's file that says which version it is of, and what it says.
 const VERSION: &str = "version";
 const VERSION_BYTES: [u8; 4] = *b"FJL\x03";
-
-/// Bytes of the file that names the version: the version's number and the hash of its file.
-const CURRENT_BYTES: usize = 24;
 
 /// What the engine's archives, which tables and versions are, end with, and how far before the end
 /// it begins.
@@ -77,9 +71,9 @@ struct Walk {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Guards {
-    store: PathBuf,
+    pub(super) store: PathBuf,
     dir: PathBuf,
-    rot: Rot,
+    pub(super) rot: Rot,
     /// Files whose guards are as they should be.
     known: Mutex<HashMap<String, Identity>>,
     walk: Mutex<Walk>,
@@ -163,13 +157,13 @@ impl Guards {
         Ok(files)
     }
 
-    fn open(&self, file: &str) -> io::Result<Option<File>> {
+    pub(super) fn open(&self, file: &str) -> io::Result<Option<File>> {
         let mut options = OpenOptions::new();
         if_there(options.read(true).write(true).open(self.store.join(file)))
     }
 
     /// The guard of a file. A rotten one is removed, so that it is made again.
-    fn guard(&self, file: &str) -> io::Result<Option<Guard>> {
+    pub(super) fn guard(&self, file: &str) -> io::Result<Option<Guard>> {
         let path = self.guard_path(file);
         let Some(bytes) = if_there(fs::read(&path))? else {
             return Ok(None);
@@ -181,7 +175,7 @@ impl Guards {
         Ok(guard)
     }
 
-    fn drop_bad_guard(&self, file: &str) -> io::Result<()> {
+    pub(super) fn drop_bad_guard(&self, file: &str) -> io::Result<()> {
         if_there(fs::remove_file(self.guard_path(file)))?;
         lock(&self.known).remove(file);
         self.rot.note(
@@ -204,15 +198,13 @@ impl Guards {
             // removed to another one, which must not be changed back.
             self.drop_older_guards()?;
         }
-        let (versions, others): (Vec<String>, Vec<String>) = self
-            .files()?
-            .into_iter()
-            .partition(|file| !file.ends_with(CURRENT));
-        for file in &versions {
+        let files = self.files()?;
+        for file in files.iter().filter(|file| version::is_written_once(file)) {
             self.look_at(file, look)?;
         }
-        let mut sound = self.has_its_parts(&others)?;
-        for file in &others {
+        let currents = files.iter().filter(|file| version::is_current(file));
+        let mut sound = self.has_its_parts(currents.clone().count())?;
+        for file in currents {
             sound &= self.look_at_current(file)?;
         }
         File::create(opening)?.sync_all()?;
@@ -222,7 +214,7 @@ impl Guards {
 
     /// The engine takes a store without its version file for a new one, and removes a keyspace
     /// that has no current version.
-    fn has_its_parts(&self, currents: &[String]) -> io::Result<bool> {
+    fn has_its_parts(&self, currents: usize) -> io::Result<bool> {
         let Some(entries) = if_there(fs::read_dir(self.store.join(KEYSPACES)))? else {
             return Ok(true);
         };
@@ -231,7 +223,7 @@ impl Guards {
             keyspaces += usize::from(entry?.file_type()?.is_dir());
         }
         let begun = if_there(fs::read(self.store.join(VERSION)))?;
-        Ok(keyspaces == currents.len() && begun.is_some_and(|bytes| bytes == VERSION_BYTES))
+        Ok(keyspaces == currents && begun.is_some_and(|bytes| bytes == VERSION_BYTES))
     }
 
     /// After the engine has opened the store.
@@ -267,7 +259,7 @@ impl Guards {
     pub(crate) fn mend_all(&self) -> io::Result<u64> {
         let mut mended = 0;
         for file in self.files()? {
-            if !file.ends_with(CURRENT) && self.is_known(&file)? {
+            if version::is_written_once(&file) && self.is_known(&file)? {
                 mended += self.look_at(&file, Look::All)?;
             }
         }
@@ -299,10 +291,16 @@ impl Guards {
             }
         }
         if self.guard_path(file).exists() {
-            let identity = Identity::of(&opened.metadata()?);
-            lock(&self.known).insert(file.to_owned(), identity);
+            self.note_known(file, &opened)?;
         }
         Ok(mended)
+    }
+
+    /// Notes that the guard of a file is as it should be.
+    pub(super) fn note_known(&self, file: &str, opened: &File) -> io::Result<()> {
+        let identity = Identity::of(&opened.metadata()?);
+        lock(&self.known).insert(file.to_owned(), identity);
+        Ok(())
     }
 
     fn mend_stripe(
@@ -337,67 +335,6 @@ impl Guards {
             self.drop_bad_guard(file)?;
         }
         Ok(mended.blocks)
-    }
-
-    /// Whether this is what the engine writes to name a version file that is as it was written.
-    fn names_version(&self, current: &str, bytes: &[u8]) -> bool {
-        let Some((named, [0])) = bytes.split_first_chunk::<CURRENT_BYTES>() else {
-            return false;
-        };
-        let (number, sum) = named.split_at(8);
-        let Ok(number) = <[u8; 8]>::try_from(number) else {
-            return false;
-        };
-        let version = current.trim_end_matches(CURRENT).to_owned()
-            + &format!("v{}", u64::from_le_bytes(number));
-        let content = fs::read(self.store.join(version));
-        content.is_ok_and(|content| xxh3_128(&content).to_le_bytes() == sum)
-    }
-
-    /// The file that names the version is the only one that changes, so its guard may be that of an
-    /// earlier one: it is believed only when the file itself is not.
-    fn look_at_current(&self, file: &str) -> io::Result<bool> {
-        let (guard, Some(opened)) = (self.guard(file)?, self.open(file)?) else {
-            return Ok(false);
-        };
-        let before = fs::read(self.store.join(file))?;
-        if self.names_version(file, &before) {
-            let now = Guard::of(&opened)?;
-            match guard {
-                Some(guard) if guard.is_of_same(&now) && guard != now => {
-                    self.drop_bad_guard(file)?;
-                }
-                Some(guard) if guard == now => {
-                    let identity = Identity::of(&opened.metadata()?);
-                    lock(&self.known).insert(file.to_owned(), identity);
-                }
-                // That of an earlier version.
-                Some(_) | None => {}
-            }
-            return Ok(true);
-        }
-        let restored = match guard {
-            Some(guard) => guard.mend_stripe(&opened, 0)?.blocks > 0,
-            None => false,
-        };
-        let after = fs::read(self.store.join(file))?;
-        if restored && self.names_version(file, &after) {
-            self.rot.note(
-                |report| report.blocks_mended += 1,
-                format!("store/{file} had a rotten block, which was given back; nothing is lost"),
-            );
-            return Ok(true);
-        }
-        if restored {
-            opened.set_len(wide(before.len()))?;
-            opened.write_all_at(&before, 0)?;
-            opened.sync_all()?;
-        }
-        self.rot.note(
-            |report| report.blocks_lost += 1,
-            format!("store/{file} does not name a sound version of the store"),
-        );
-        Ok(false)
     }
 
     /// Makes the guards of files that are new, and removes those of files that are gone.
@@ -520,7 +457,7 @@ impl Guards {
 
     /// Tells how many of the stripes there are.
     fn look_at_stripes(&self, file: &str, stripes: Range<usize>) -> io::Result<usize> {
-        if file.ends_with(CURRENT) || !self.is_known(file)? {
+        if !version::is_written_once(file) || !self.is_known(file)? {
             return Ok(0);
         }
         let (Some(guard), Some(opened)) = (self.guard(file)?, self.open(file)?) else {
@@ -533,8 +470,7 @@ impl Guards {
         }
         if self.guard_path(file).exists() {
             // Giving back a block changes the time of the file, not what it is.
-            let identity = Identity::of(&opened.metadata()?);
-            lock(&self.known).insert(file.to_owned(), identity);
+            self.note_known(file, &opened)?;
         }
         Ok(count)
     }
@@ -547,11 +483,7 @@ fn is_unguarded(name: &str) -> bool {
 
 /// Tables and versions are whole once their end is written.
 fn is_whole(file: &str, opened: &File) -> io::Result<bool> {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let is_archive = file.contains("/tables/")
-        || name
-            .strip_prefix('v')
-            .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_archive = file.contains("/tables/") || version::is_version(file);
     if !is_archive {
         return Ok(true);
     }

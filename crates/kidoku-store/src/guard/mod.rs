@@ -3,11 +3,13 @@
 //! A guard lies beside the store and holds, for one file, a hash of each block and the exclusive-or
 //! of each stripe of blocks. The hashes say which block is bad, and the others of its stripe with
 //! the exclusive-or give it back. So one bad block in each 256 KiB costs nothing, for a sixtieth of
-//! the space. The files are those of the engine below, which are written once and never changed.
+//! the space. The files are those of the engine below, which are written once and never changed; what
+//! holds of the few that are, [`version`] says.
 
 mod dir;
 #[cfg(test)]
 mod tests;
+mod version;
 
 pub(crate) use dir::{Guards, Look};
 
@@ -137,11 +139,41 @@ impl Guard {
     pub(super) fn mend_stripe(&self, file: &File, stripe: usize) -> io::Result<Mended> {
         let mut buffer = Vec::new();
         read_stripe(file, stripe, &mut buffer)?;
+        let (mended, block) = self.check_stripe(stripe, &buffer);
+        if let Some((at, block)) = block {
+            // In place, so that a reader that has the file open sees it too.
+            file.write_all_at(&block, wide(at))?;
+            file.sync_all()?;
+        }
+        Ok(mended)
+    }
+
+    /// What the file was when this was made of it, from what it is now. `None` = too much is bad.
+    pub(super) fn mend_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut whole = bytes.to_vec();
+        whole.resize(usize::try_from(self.bytes).ok()?, 0);
+        for stripe in 0..self.stripes() {
+            let from = stripe * STRIPE_BYTES;
+            let end = (from + STRIPE_BYTES).min(whole.len());
+            let (mended, block) = self.check_stripe(stripe, whole.get(from..end)?);
+            if mended.lost > 0 {
+                return None;
+            }
+            if let Some((at, block)) = block {
+                whole.get_mut(at..at + block.len())?.copy_from_slice(&block);
+            }
+        }
+        Some(whole)
+    }
+
+    /// Checks a stripe. With its bad block, if there is one, as it should be, and where in the file
+    /// that begins.
+    fn check_stripe(&self, stripe: usize, bytes: &[u8]) -> (Mended, Option<(usize, Vec<u8>)>) {
         let first = stripe * STRIPE_BLOCKS;
         let last = (first + STRIPE_BLOCKS).min(self.hashes.len());
         let hashes = self.hashes.get(first..last).unwrap_or_default();
         let mut mended = Mended::default();
-        let blocks: Vec<&[u8]> = buffer.chunks(BLOCK_BYTES).collect();
+        let blocks: Vec<&[u8]> = bytes.chunks(BLOCK_BYTES).collect();
         let bad: Vec<usize> = hashes
             .iter()
             .enumerate()
@@ -153,7 +185,7 @@ impl Guard {
             mended.lost = wide(bad.len());
             let sum = parity(blocks.iter().copied());
             mended.guard_is_bad = bad.is_empty() && known != Some(sum.as_slice());
-            return Ok(mended);
+            return (mended, None);
         };
         let block_at = (first + at) * BLOCK_BYTES;
         let block = known.and_then(|known| {
@@ -162,18 +194,13 @@ impl Guard {
             others.for_each(|(_, other)| add(&mut block, other));
             let left = usize::try_from(self.bytes).ok()?.checked_sub(block_at)?;
             block.truncate(left);
-            (hashes.get(*at) == Some(&hash(&block))).then_some(block)
+            (hashes.get(*at) == Some(&hash(&block))).then_some((block_at, block))
         });
         match block {
-            Some(block) => {
-                // In place, so that a reader that has the file open sees it too.
-                file.write_all_at(&block, wide(block_at))?;
-                file.sync_all()?;
-                mended.blocks = 1;
-            }
+            Some(_) => mended.blocks = 1,
             None => mended.lost = 1,
         }
-        Ok(mended)
+        (mended, block)
     }
 
     /// The bytes of a guard's own file.

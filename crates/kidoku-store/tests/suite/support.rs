@@ -42,7 +42,10 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         // What can't be removed is left to the system's cleaning of temporary files.
+        let mut guards = self.0.as_os_str().to_owned();
+        guards.push(".guards");
         drop(std::fs::remove_dir_all(&self.0));
+        drop(std::fs::remove_dir_all(guards));
     }
 }
 
