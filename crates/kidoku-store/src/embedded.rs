@@ -51,16 +51,15 @@ const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub struct EmbeddedOptions {
     /// Bytes of the cache of uncompressed blocks. Default 64 MiB.
     pub cache_bytes: u64,
-    /// Rows of a flush from which on they are written to tables of their own; `None` = never, which is the
-    /// default: after a disk was full in the middle of it the engine did not always open again.
-    pub table_rows_min: Option<usize>,
+    /// Rows of a flush from which on they are written to tables of their own. Default 65,536.
+    pub table_rows_min: usize,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 64 * 1024 * 1024,
-            table_rows_min: None,
+            table_rows_min: 65_536,
         }
     }
 }
@@ -441,7 +440,7 @@ impl Store for Embedded {
 
     fn stage(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
         let applied = self.write(|engine| self.merge_group(engine, group, &mut self.staged()))?;
-        if self.options.table_rows_min.is_none() || self.staged().is_full() {
+        if self.staged().is_full() {
             self.write_staged()?;
         }
         Ok(applied)

@@ -3,7 +3,7 @@
 use crate::load::{Lane, Port, check, drive};
 use crate::options::Options;
 use crate::random::Random;
-use crate::server::{Server, TempDir, kidoku};
+use crate::server::{Server, TempDir, kidoku, table_rows};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -138,6 +138,7 @@ fn world(cycles: u64, lanes: u64, random: &mut Random, totals: &mut Totals) -> R
 fn start(dir: &TempDir, random: &mut Random) -> Server {
     let interval = random.between(20, 600).to_string();
     let cores = random.between(1, 4).to_string();
+    let table_rows = table_rows(random.percent(50));
     Server::on(
         dir.path(),
         &[
@@ -148,6 +149,8 @@ fn start(dir: &TempDir, random: &mut Random) -> Server {
             "1MiB",
             "--checkpoint-interval-ms",
             &interval,
+            "--checkpoint-table-rows",
+            table_rows,
             "--cores",
             &cores,
         ],

@@ -12,7 +12,7 @@ use crate::load::{Lane, Port, check, drive};
 use crate::options::Options;
 use crate::random::Random;
 use crate::sandbox::{self, Disk, call, text};
-use crate::server::{Server, TempDir};
+use crate::server::{Server, TempDir, table_rows};
 use crate::shim::Shim;
 use std::fs;
 use std::path::Path;
@@ -190,6 +190,7 @@ fn start(place: &Place<'_>, random: &mut Random) -> Result<Server, String> {
     let dir = place.disk.path().join("data");
     fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
     let interval = random.between(10, 400).to_string();
+    let table_rows = table_rows(random.percent(50));
     Server::start(
         &dir,
         &[
@@ -200,6 +201,8 @@ fn start(place: &Place<'_>, random: &mut Random) -> Result<Server, String> {
             "1MiB",
             "--checkpoint-interval-ms",
             &interval,
+            "--checkpoint-table-rows",
+            table_rows,
         ],
         &place.shim.environment(),
     )

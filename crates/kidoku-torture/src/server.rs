@@ -88,6 +88,12 @@ pub fn kidoku(args: &[&str]) -> Command {
     command
 }
 
+/// A value for `--checkpoint-table-rows` with which each flush is written to a table of its own, or none
+/// of those that these loads make.
+pub fn table_rows(each: bool) -> &'static str {
+    if each { "1" } else { "1000000" }
+}
+
 /// Runs a subcommand to its end and says what it printed if it failed.
 pub fn run(args: &[&str]) -> Output {
     let output = kidoku(args).output().unwrap();

@@ -10,7 +10,7 @@ use super::engine::Engine;
 
 /// Bytes kept, from which on they are written although there may be more to come. The group that goes
 /// beyond it is kept too.
-const BYTES_MAX: usize = 64 * 1024 * 1024;
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Where a row is among the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +55,9 @@ impl Staged {
     ///
     /// # Errors
     /// When the engine can not; then any part of them may be written.
-    pub(super) fn write(
-        mut self,
-        engine: &Engine,
-        table_rows_min: Option<usize>,
-    ) -> fjall::Result<()> {
+    pub(super) fn write(mut self, engine: &Engine, table_rows_min: usize) -> fjall::Result<()> {
         let mut places = std::mem::take(&mut self.places);
-        if table_rows_min.is_none_or(|min| places.len() < min.max(1)) {
+        if places.len() < table_rows_min {
             return engine.write_batch(places.into_iter().map(|place| self.row(place)));
         }
         // They are some stretches that are in order, which this sort makes use of.

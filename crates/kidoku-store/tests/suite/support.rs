@@ -30,7 +30,7 @@ impl Directory {
     }
 
     /// A store whose flushes write tables from so many rows on.
-    pub(crate) fn open_with(&self, table_rows_min: Option<usize>) -> Arc<dyn Store> {
+    pub(crate) fn open_with(&self, table_rows_min: usize) -> Arc<dyn Store> {
         let options = EmbeddedOptions {
             cache_bytes: 1024 * 1024,
             table_rows_min,
@@ -66,7 +66,7 @@ pub(crate) fn memory() -> Fixture {
 pub(crate) fn tables() -> Fixture {
     let directory = Directory::new();
     Fixture {
-        store: directory.open_with(Some(1)),
+        store: directory.open_with(1),
         _directory: Some(directory),
     }
 }

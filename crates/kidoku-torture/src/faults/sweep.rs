@@ -5,7 +5,7 @@ use super::Settings;
 use super::subject::{Subject, Totals, count, lanes, look, start, under_load};
 use crate::load::Lane;
 use crate::random::Random;
-use crate::server::{Server, TempDir};
+use crate::server::{Server, TempDir, table_rows};
 use crate::shim::{EIO, ENOSPC, EROFS, Fault, Shim, calls, places};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ pub(super) fn run(settings: &Settings) -> Result<String, String> {
                     .copied()
                     .collect();
                 let seed = settings.seed ^ (u64::try_from(worker).unwrap_or(0) << 48);
-                scope.spawn(move || live(&own, seed))
+                scope.spawn(move || live(&own, seed, table_rows(worker == 0)))
             })
             .collect();
         for worker in workers {
@@ -138,14 +138,15 @@ fn lasting(rounds: u64) -> Vec<Case> {
     cases
 }
 
-/// One data directory, with a kill and a look after every so many faults.
-fn live(cases: &[Case], seed: u64) -> Result<Totals, String> {
+/// One data directory, its flushes written to tables of so many rows and more, with a kill and a look after every so many faults.
+fn live(cases: &[Case], seed: u64, table_rows: &str) -> Result<Totals, String> {
+    let options = ["--checkpoint-table-rows", table_rows];
     let (dir, tools) = (TempDir::new(), TempDir::new());
     let shim = Shim::build(&tools)?;
     let mut random = Random::new(seed);
     let (mut lanes, mut totals) = (lanes(&mut random), Totals::default());
     for life in cases.chunks(FAULTS_OF_A_LIFE) {
-        let mut server = start(dir.path(), &[], &shim.environment())?;
+        let mut server = start(dir.path(), &options, &shim.environment())?;
         look(&server, &mut lanes, &mut totals)?;
         under_load(&server, &mut lanes, &mut totals, |subject, totals, _| {
             for case in life {
@@ -159,7 +160,7 @@ fn live(cases: &[Case], seed: u64) -> Result<Totals, String> {
             return Err("the log wrote to a handle whose sync had failed".to_owned());
         }
     }
-    let server = start(dir.path(), &[], &shim.environment())?;
+    let server = start(dir.path(), &options, &shim.environment())?;
     look(&server, &mut lanes, &mut totals)?;
     count(&lanes, &mut totals);
     Ok(totals)

@@ -87,6 +87,7 @@ fn blank() -> Config {
         checkpoint: CheckpointConfig {
             interval_ms: 0,
             overlay_bytes: 0,
+            table_rows: 0,
         },
         streams_max: 0,
         apps: BTreeMap::new(),

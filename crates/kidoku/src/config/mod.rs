@@ -81,6 +81,8 @@ pub struct CheckpointConfig {
     pub interval_ms: u64,
     /// The overlay is flushed when it holds this many bytes.
     pub overlay_bytes: usize,
+    /// Rows of a flush from which on they are written to tables of their own.
+    pub table_rows: usize,
 }
 
 /// What an app's message ids are.

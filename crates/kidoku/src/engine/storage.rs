@@ -119,10 +119,11 @@ impl Storage {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, StorageError> {
         let store_dir = config.data_dir.join("store");
-        let store = Arc::new(Embedded::open_settled(
-            &store_dir,
-            EmbeddedOptions::default(),
-        )?);
+        let options = EmbeddedOptions {
+            table_rows_min: config.checkpoint.table_rows,
+            ..EmbeddedOptions::default()
+        };
+        let store = Arc::new(Embedded::open_settled(&store_dir, options)?);
         let rot = store.rot();
         let store_is_empty = store.is_empty()?;
         let embedded = Arc::clone(&store);

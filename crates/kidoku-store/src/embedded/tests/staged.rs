@@ -12,7 +12,7 @@ const MANY: u64 = 40_000;
 
 fn open(dir: &Dir) -> Embedded {
     let options = EmbeddedOptions {
-        table_rows_min: Some(16_384),
+        table_rows_min: 16_384,
         ..EmbeddedOptions::default()
     };
     Embedded::open(&dir.0.join("store"), options).unwrap()
