@@ -260,27 +260,6 @@ impl<M: Send + 'static> Appender<M> {
     /// # Errors
     /// [`QueueError::Closed`]; [`QueueError::Group`] when the records are not well formed.
     pub fn append_admitted(&self, records: &[u8], count: u32) -> Result<Lsn, QueueError> {
-        self.add(records, count, true)
-    }
-
-    /// As [`Self::append_admitted`], but a writer that sleeps is not woken before [`Self::begin`], or
-    /// whatever else is queued.
-    ///
-    /// # Errors
-    /// As [`Self::append_admitted`].
-    pub fn append_for_later(&self, records: &[u8], count: u32) -> Result<Lsn, QueueError> {
-        self.add(records, count, false)
-    }
-
-    /// Has what is queued written now.
-    pub fn begin(&self) {
-        let queue = self.shared.lock();
-        if !queue.items.is_empty() {
-            self.shared.release(queue);
-        }
-    }
-
-    fn add(&self, records: &[u8], count: u32, begin: bool) -> Result<Lsn, QueueError> {
         // Checked here, on the caller's core, so that the committer can rely on it.
         check_group(records, count).map_err(QueueError::Group)?;
         let mut queue = self.shared.lock();
@@ -308,9 +287,7 @@ impl<M: Send + 'static> Appender<M> {
         self.shared
             .queued_bytes
             .fetch_add(records.len(), Ordering::Relaxed);
-        if begin {
-            self.shared.release(queue);
-        }
+        self.shared.release(queue);
         Ok(first.plus(u64::from(count)).previous())
     }
 

@@ -381,28 +381,6 @@ fn the_writer_goes_on_by_itself_when_the_disk_works_again() {
 }
 
 #[test]
-fn a_writer_that_sleeps_is_not_woken_for_what_may_wait() {
-    let disk = FakeDisk::new(1);
-    let (appender, committer, _) = queue(&disk, Durability::Sync);
-    let writer = Writer::start(committer, || ()).unwrap();
-    let patience = Instant::now() + Duration::from_secs(30);
-    while !appender.shared.lock().idle {
-        assert!(Instant::now() < patience, "it does not sleep");
-        std::thread::yield_now();
-    }
-    appender.append_for_later(&records(&["a"]), 1).unwrap();
-    assert!(appender.shared.lock().idle && appender.durable() == Lsn::NONE);
-    appender.begin();
-    while appender.durable() != Lsn(1) {
-        assert!(Instant::now() < patience, "it was not woken");
-        std::thread::yield_now();
-    }
-    appender.append_for_later(&records(&["b"]), 1).unwrap();
-    writer.close().unwrap();
-    assert_eq!(appender.durable(), Lsn(2));
-}
-
-#[test]
 fn closing_on_a_failing_disk_says_so() {
     let disk = FakeDisk::new(1);
     let (appender, committer, _) = queue(&disk, Durability::Sync);

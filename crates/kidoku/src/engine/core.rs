@@ -14,7 +14,6 @@ use super::pushes::HeldPushes;
 use super::shared::{Shared, index};
 use super::stall::Work;
 use super::ticket::{Place, Table, Waiter};
-use super::wakeup;
 use kidoku_core::clock::Millis;
 use kidoku_core::effect::{Effects, Input, Load};
 use kidoku_core::error::Error;
@@ -203,7 +202,6 @@ impl Core {
     pub(crate) fn begin_turn(&self) -> Millis {
         let now = wall_clock();
         self.state.borrow_mut().now = now;
-        wakeup::look(&*self.shared.journal);
         now
     }
 
@@ -603,6 +601,5 @@ impl State {
         self.records.clear();
         self.records.shrink_to(2 * RECORDS_BYTES_MAX);
         self.record_count = 0;
-        wakeup::note(&*core.shared.journal);
     }
 }

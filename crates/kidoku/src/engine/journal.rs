@@ -74,13 +74,10 @@ pub(crate) struct JournalStatus {
 
 /// The log and the checkpoint behind it; the tests have one of their own.
 pub(crate) trait Journal: Send + Sync + fmt::Debug {
-    /// Appends `count` records, each with its length as four bytes (little-endian) before it; they may
-    /// wait for [`Self::begin`]. Answers the lsn of the last one; [`u64::MAX`], which is never durable,
-    /// when the log takes no more.
+    /// Appends `count` records, each with its length as four bytes (little-endian) before it.
+    /// Answers the lsn of the last one; [`u64::MAX`], which is never durable, when the log takes no
+    /// more.
     fn append(&self, records: &[u8], count: u32) -> u64;
-
-    /// Has what was appended written now.
-    fn begin(&self);
 
     /// Puts a marker behind everything appended so far.
     fn mark(&self, marker: Marker);

@@ -23,7 +23,6 @@ pub(crate) mod space;
 pub(crate) mod stall;
 pub(crate) mod storage;
 pub(crate) mod ticket;
-mod wakeup;
 pub(crate) mod watch;
 
 use self::calls::OpenBatch;

@@ -5,7 +5,6 @@ use super::core::Core;
 use super::mailbox::Taken;
 use super::shared::{Phase, Shared};
 use super::stall::Work;
-use super::wakeup;
 use kidoku_core::id::ShardId;
 use kidoku_core::shard::{Shard, ShardConfig};
 use std::cell::Cell;
@@ -55,11 +54,9 @@ pub(crate) fn start(
     let name = format!("core-{}", config.id.0);
     let (ready, started) = std::sync::mpsc::sync_channel(1);
     let run = move || {
-        let parked = Arc::clone(&shared);
         let runtime = Builder::new_current_thread()
             .enable_all()
             .event_interval(POLLS_PER_LOOK)
-            .on_thread_park(move || wakeup::wake(&*parked.journal))
             .build_local(LocalOptions::default());
         let (runtime, report) = match runtime {
             Ok(runtime) => (Some(runtime), Ok(())),

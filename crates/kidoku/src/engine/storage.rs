@@ -409,15 +409,11 @@ struct LogJournal {
 
 impl Journal for LogJournal {
     fn append(&self, records: &[u8], count: u32) -> u64 {
-        match self.appender.append_for_later(records, count) {
+        match self.appender.append_admitted(records, count) {
             Ok(lsn) => lsn.0,
             // What is refused is not kept, so what rests on it may never be acknowledged.
             Err(QueueError::Full { .. } | QueueError::Closed | QueueError::Group(_)) => u64::MAX,
         }
-    }
-
-    fn begin(&self) {
-        self.appender.begin();
     }
 
     fn mark(&self, marker: Marker) {
