@@ -66,6 +66,7 @@ impl Options {
             rounds: self.rounds,
             warm_up: duration("--warm-up", self.warm_up_seconds, 0.0)?,
             duration: duration("--seconds", self.seconds, 0.05)?,
+            settles: true,
             beside: self.beside.clone(),
             against: self.against()?,
             stop: self.stop.clone(),

@@ -21,6 +21,9 @@ pub(crate) struct Setup {
     pub(crate) rounds: usize,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
+    /// Whether a measurement begins and ends when the server has written all that it writes behind its
+    /// answers, or when it rests for the moment.
+    pub(crate) settles: bool,
     /// Beside whom Kidoku is measured, by [`Contender::kind`]; all that are installed when `None`.
     pub(crate) beside: Option<Vec<String>>,
     /// The one server that is measured, instead of all that could be started.

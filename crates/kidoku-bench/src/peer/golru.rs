@@ -66,11 +66,15 @@ pub(crate) struct Golru {
 }
 
 impl Golru {
-    /// Builds and starts it.
+    /// Builds and starts it, with these options.
     ///
     /// # Errors
     /// There is no Go, or it does not build or start.
-    pub(crate) fn start(setup: &Setup, layout: Layout) -> Result<Self, BenchError> {
+    pub(crate) fn start(
+        setup: &Setup,
+        layout: Layout,
+        options: &[&str],
+    ) -> Result<Self, BenchError> {
         let name = format!("go-lru {}", layout.word());
         let dir = OwnDir::within(&setup.data, "go-lru")?;
         let program = build(dir.path())?;
@@ -78,7 +82,8 @@ impl Golru {
         let mut command = Command::new(program);
         command
             .args(["-listen", "127.0.0.1:0", "-layout", layout.word(), "-dir"])
-            .arg(&data);
+            .arg(&data)
+            .args(options);
         let mut process = Process::start(&name, command, dir, &setup.servers, "")?;
         let address: SocketAddr = process.wait(|dir| {
             let text = fs::read_to_string(dir.join("data/address")).ok()?;

@@ -41,11 +41,15 @@ pub(crate) struct Kidoku {
 }
 
 impl Kidoku {
-    /// Starts one with the default configuration but for its durability.
+    /// Starts one with the default configuration but for its durability and these options.
     ///
     /// # Errors
     /// It does not start.
-    pub(crate) fn start(setup: &Setup, durability: Durability) -> Result<Self, BenchError> {
+    pub(crate) fn start(
+        setup: &Setup,
+        durability: Durability,
+        options: &[&str],
+    ) -> Result<Self, BenchError> {
         let name = format!("kidoku {}", durability.word());
         let dir = OwnDir::within(&setup.data, "kidoku")?;
         let mut command = Command::new(&setup.program);
@@ -55,7 +59,7 @@ impl Kidoku {
             }
         }
         command.args(["serve", "--dev", "--durability", durability.word()]);
-        command.arg("--data-dir").arg(dir.path());
+        command.args(options).arg("--data-dir").arg(dir.path());
         for port in ["resp", "http", "admin", "cluster"] {
             command.args([format!("--{port}-listen"), "127.0.0.1:0".to_owned()]);
         }

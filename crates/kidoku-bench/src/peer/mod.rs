@@ -63,6 +63,24 @@ pub(crate) enum Contender {
     Golru(Layout),
     /// The Kidoku that was named, whatever its durability.
     Given,
+    /// One with a configuration of its own.
+    Tuned(&'static Tuned),
+}
+
+/// A server with options of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tuned {
+    /// What it is called in tables.
+    pub(crate) name: &'static str,
+    pub(crate) program: Program,
+    pub(crate) options: &'static [&'static str],
+}
+
+/// What can be given options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    Kidoku,
+    Golru(Layout),
 }
 
 impl Contender {
@@ -78,12 +96,13 @@ impl Contender {
             Self::Golru(Layout::Map) => "go-lru map",
             Self::Golru(Layout::Slice) => "go-lru slice",
             Self::Given => "kidoku, as given",
+            Self::Tuned(tuned) => tuned.name,
         }
     }
 
     /// True for those that are what this is about, and not something beside it.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Kidoku(_) | Self::Given)
+        self.kind() == "kidoku"
     }
 
     /// The word by which it is chosen.
@@ -93,6 +112,10 @@ impl Contender {
             Self::Redis(_) => "redis",
             Self::Postgres => "postgres",
             Self::Golru(_) => "go-lru",
+            Self::Tuned(tuned) => match tuned.program {
+                Program::Kidoku => "kidoku",
+                Program::Golru(_) => "go-lru",
+            },
         }
     }
 
@@ -102,11 +125,15 @@ impl Contender {
     /// It is not installed, or does not start.
     pub(crate) fn start(self, setup: &Setup) -> Result<Box<dyn Peer>, BenchError> {
         Ok(match self {
-            Self::Kidoku(durability) => Box::new(Kidoku::start(setup, durability)?),
+            Self::Kidoku(durability) => Box::new(Kidoku::start(setup, durability, &[])?),
             Self::Redis(append_only) => Box::new(Redis::start(setup, append_only)?),
             Self::Postgres => Box::new(Postgres::start(setup)?),
-            Self::Golru(layout) => Box::new(Golru::start(setup, layout)?),
+            Self::Golru(layout) => Box::new(Golru::start(setup, layout, &[])?),
             Self::Given => Box::new(Given::find(setup)?),
+            Self::Tuned(tuned) => match tuned.program {
+                Program::Kidoku => Box::new(Kidoku::start(setup, Durability::Sync, tuned.options)?),
+                Program::Golru(layout) => Box::new(Golru::start(setup, layout, tuned.options)?),
+            },
         })
     }
 }

@@ -11,6 +11,10 @@ pub(crate) enum Figure {
     CpuWhole,
     /// The latency that one of a hundred answers is above.
     P99,
+    /// The latency that one of a thousand answers is above.
+    P999,
+    /// The longest latency.
+    Longest,
 }
 
 impl Figure {
@@ -18,6 +22,8 @@ impl Figure {
         match self {
             Self::CpuWhole => sample.cpu_whole_us,
             Self::P99 => sample.percentile_ms(99.0),
+            Self::P999 => sample.percentile_ms(99.9),
+            Self::Longest => sample.percentile_ms(100.0),
         }
     }
 
@@ -25,6 +31,8 @@ impl Figure {
         match self {
             Self::CpuWhole => "processor time",
             Self::P99 => "p99",
+            Self::P999 => "p99.9",
+            Self::Longest => "longest",
         }
     }
 }
@@ -70,11 +78,29 @@ impl Aim {
         }
     }
 
+    /// At most so much of another's time for the slowest of a thousand answers.
+    pub(crate) fn p999(ours: &'static str, theirs: &'static str, ratio_max: f64) -> Self {
+        Self {
+            figure: Figure::P999,
+            ratio_max: Some(ratio_max),
+            ..Self::p99(ours, theirs)
+        }
+    }
+
+    /// At most so much of another's time for the slowest answer of all.
+    pub(crate) fn longest(ours: &'static str, theirs: &'static str, ratio_max: f64) -> Self {
+        Self {
+            figure: Figure::Longest,
+            ratio_max: Some(ratio_max),
+            ..Self::p99(ours, theirs)
+        }
+    }
+
     /// Times say something only where nobody is asked more for being faster.
     fn fits(&self, contest: &Contest) -> bool {
         match (self.figure, contest.plan.pace) {
             (Figure::CpuWhole, Pace::Closed | Pace::Open { .. }) => true,
-            (Figure::P99, pace) => pace != Pace::Closed,
+            (Figure::P99 | Figure::P999 | Figure::Longest, pace) => pace != Pace::Closed,
         }
     }
 

@@ -9,7 +9,6 @@ use crate::number::shown;
 use crate::peer::Peer;
 use crate::report::Raw;
 use crate::setup::Setup;
-use crate::stop::Stop;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -106,7 +105,7 @@ fn measure(
 ) -> Result<Sample, BenchError> {
     let peer = entry.peer.as_ref();
     let pid = peer.pid();
-    settle(peer, &setup.stop)?;
+    settle(peer, setup)?;
     let before = Probe::of(pid);
     let probe = || Probe::of(pid);
     let works = entry
@@ -115,27 +114,27 @@ fn measure(
         .map_or(&mut [][..], Vec::as_mut_slice);
     let (cpus, stop) = (&setup.client, &setup.stop);
     let run = run(peer.address(), plan, works, (cpus, stop), probe).map_err(BenchError::Failed)?;
-    settle(peer, stop)?;
+    settle(peer, setup)?;
     let after = Probe::of(pid);
     raw.latencies(&entry.name, plan, round, &run.outcome.latencies)?;
     Ok(Sample::of(&run, &Around { before, after }))
 }
 
-/// Waits until a server has written all that it writes behind its answers, and rests.
+/// Waits until a server rests, and, where that is wanted, has written all that it writes behind its answers.
 ///
 /// # Errors
 /// It does not come to rest, or can not be asked.
-pub(crate) fn settle(peer: &dyn Peer, stop: &Stop) -> Result<(), BenchError> {
+pub(crate) fn settle(peer: &dyn Peer, setup: &Setup) -> Result<(), BenchError> {
     let begun = Instant::now();
     loop {
         let cpu = || peer.pid().map(Cpu::of).unwrap_or_default();
         let before = cpu();
         sleep(SETTLE_GLANCE);
         let used = cpu().since(before);
-        if stop.is_wished() {
+        if setup.stop.is_wished() {
             return Err(BenchError::Stopped);
         }
-        if used < SETTLE_GLANCE / REST_PARTS && peer.is_settled()? {
+        if used < SETTLE_GLANCE / REST_PARTS && (!setup.settles || peer.is_settled()?) {
             return Ok(());
         }
         if begun.elapsed() > SETTLE_MAX {

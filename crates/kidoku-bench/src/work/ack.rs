@@ -53,7 +53,7 @@ fn channel(user: u64, n: u64) -> u64 {
 /// Numbers below 2^bits in an order that looks random, each once before any comes again; those below
 /// `count` of them. Odd multiplications and shifts are turned around one to one, and what falls outside is
 /// sent on until it falls inside.
-fn shuffled(n: u64, count: u64, bits: u32) -> u64 {
+pub(super) fn shuffled(n: u64, count: u64, bits: u32) -> u64 {
     let mask = (1 << bits) - 1;
     let mut state = n % count;
     loop {

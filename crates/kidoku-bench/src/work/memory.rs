@@ -185,14 +185,14 @@ fn postgres_messages(place: &Place) -> io::Result<()> {
 fn measure(stock: &Stock, setup: &Setup) -> Result<(f64, f64), BenchError> {
     let peer = stock.contender.start(setup)?;
     let place = Place::of(peer.as_ref(), setup, stock.contender);
-    settle(peer.as_ref(), &setup.stop)?;
+    settle(peer.as_ref(), setup)?;
     let bytes = || -> Result<(f64, f64), BenchError> {
         let own = peer.kept_bytes(stock.kept)?;
         Ok((own, figure(peer.pid().map_or(0, resident_bytes))))
     };
     let before = bytes()?;
     (stock.fill)(&place).map_err(|error| BenchError::Failed(format!("{}: {error}", stock.what)))?;
-    settle(peer.as_ref(), &setup.stop)?;
+    settle(peer.as_ref(), setup)?;
     let after = bytes()?;
     let each = |before: f64, after: f64| (after - before) / figure(stock.count);
     Ok((each(before.0, after.0), each(before.1, after.1)))

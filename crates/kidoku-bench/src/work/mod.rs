@@ -5,8 +5,11 @@ mod disk;
 mod entrants;
 mod fixed;
 mod memory;
+mod mixed;
 mod place;
 mod post;
+mod scale;
+mod seen;
 mod state;
 mod told;
 
@@ -48,6 +51,12 @@ pub(crate) const ROWS: &[Row] = &[
         run: post::run,
     },
     Row {
+        name: "seen",
+        about: "how many of 100,000 members have read a message, beside PostgreSQL",
+        is_for_given: true,
+        run: seen::run,
+    },
+    Row {
         name: "memory",
         about: "bytes of a read state and of a message",
         is_for_given: false,
@@ -58,5 +67,17 @@ pub(crate) const ROWS: &[Row] = &[
         about: "bytes written to the disk for each ack",
         is_for_given: false,
         run: disk::run,
+    },
+    Row {
+        name: "mixed",
+        about: "10,000,000 read states under all kinds of requests for minutes, beside Go",
+        is_for_given: false,
+        run: mixed::run,
+    },
+    Row {
+        name: "scale",
+        about: "how cost grows with channels, members and messages, over three powers of ten each",
+        is_for_given: false,
+        run: scale::run,
     },
 ];

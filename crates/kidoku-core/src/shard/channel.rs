@@ -1,5 +1,6 @@
 //! A channel in memory: its message index, whom its messages name, its settings.
 
+use super::readers::Readers;
 use super::table::Weigh;
 use crate::clock::Clock;
 use crate::effect::{ChannelData, ReceiptRow};
@@ -54,7 +55,7 @@ pub(crate) struct Channel {
     /// When anything a reader can see last changed.
     pub(crate) changed: Clock,
     /// Who has read how far, sorted by user; only while somebody asks.
-    pub(crate) receipts: Option<Vec<ReceiptRow>>,
+    pub(super) receipts: Option<Readers>,
     /// Only with [`Bug::CountedTwice`].
     #[cfg(feature = "planted")]
     pub(crate) counted_twice: u64,
@@ -227,12 +228,8 @@ impl Channel {
 
     /// Notes what receipts show of a user.
     pub(crate) fn set_receipt(&mut self, row: ReceiptRow) {
-        let Some(receipts) = self.receipts.as_mut() else {
-            return;
-        };
-        match receipts.binary_search_by(|known| known.user.cmp(&row.user)) {
-            Ok(at) => receipts[at] = row,
-            Err(at) => receipts.insert(at, row),
+        if let Some(receipts) = self.receipts.as_mut() {
+            receipts.set(row);
         }
     }
 
@@ -260,10 +257,7 @@ impl Weigh for Channel {
             .opaque
             .as_ref()
             .map_or(0, |opaque| opaque.by_id.len() * 160);
-        let receipts = self
-            .receipts
-            .as_ref()
-            .map_or(0, |rows| rows.capacity() * 32);
+        let receipts = self.receipts.as_ref().map_or(0, Readers::memory_bytes);
         let sets = [&self.countable, &self.silent, &self.deleted, &self.everyone];
         let sets: usize = sets
             .iter()

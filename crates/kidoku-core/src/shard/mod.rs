@@ -17,6 +17,7 @@ mod merge;
 mod peer;
 mod pending;
 mod query;
+mod readers;
 mod receipts;
 mod table;
 #[cfg(test)]

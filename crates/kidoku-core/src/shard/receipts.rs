@@ -5,6 +5,7 @@ use super::channel::Channel;
 use super::load::Waiter;
 use super::peer::{Body, CallId};
 use super::pending::{Finish, Origin};
+use super::readers::Readers;
 use super::{Job, Shard, count_u64};
 use crate::effect::{Load, LoadFailed, Loaded, ReceiptRow};
 use crate::error::Error;
@@ -101,7 +102,7 @@ impl Shard {
         if let (Some(channel), Loaded::Receipts(rows), false) =
             (self.channels.get_mut(key), data, loading.stale)
         {
-            channel.receipts = Some(rows.clone());
+            channel.receipts = Some(Readers::of(rows.clone()));
             for row in loading.updates {
                 channel.set_receipt(row);
             }
@@ -281,24 +282,19 @@ fn seen_reply(
     list: Option<&Page<Name>>,
     author: Option<&Name>,
 ) -> Reply {
-    let rows = channel.receipts.as_deref().unwrap_or_default();
-    let is_author = |user: &UserKey| author.is_some_and(|name| name.as_str() == user.name());
-    let members = rows
-        .iter()
-        .filter(|row| row.member && !is_author(&row.user));
+    let none = Readers::default();
+    let known = channel.receipts.as_ref().unwrap_or(&none);
+    let author = author.and_then(|name| known.member(name.as_str()));
+    let has_read = |row: &&ReceiptRow| !row.public.is_before(id);
     let deleted = channel.deleted.contains(id);
-    let readers = members
-        .clone()
-        .filter(|row| !deleted && !row.public.is_before(id));
     let mut users = None;
     let mut next = None;
     if let Some(page) = list {
-        let after = |row: &&ReceiptRow| {
-            page.after
-                .as_ref()
-                .is_none_or(|after| row.user.name() > after.as_str())
-        };
-        let mut rest = readers.clone().filter(after).map(|row| row.user.clone());
+        let readers = known
+            .members_after(page.after.as_ref().map(Name::as_str))
+            .filter(|row| !deleted && author.is_none_or(|author| author.user != row.user))
+            .filter(has_read);
+        let mut rest = readers.map(|row| row.user.clone());
         let some: Vec<UserKey> = rest.by_ref().take(page.limit).collect();
         if rest.next().is_some() {
             next = some
@@ -307,9 +303,10 @@ fn seen_reply(
         }
         users = Some(some);
     }
+    let readers = known.count(id) - usize::from(author.filter(has_read).is_some());
     Reply::Seen {
-        count: count_u64(readers.count()),
-        members: count_u64(members.count()),
+        count: count_u64(if deleted { 0 } else { readers }),
+        members: count_u64(known.members() - usize::from(author.is_some())),
         users,
         next,
     }

@@ -66,7 +66,7 @@ pub(super) const ROWS: [Spec; 5] = [
         summary: "Answers how many members have read a message, and who.",
         details: "The author is not counted, private acks do not show. What a channel lets others \
                   see is set by KD.CHANNEL RECEIPTS.",
-        complexity: "O(U), U = members",
+        complexity: "O(√U + N), U = members, N = users listed; O(U) when nobody has asked for a while",
         reply: "Map: `count`, `members`, and with LIST `users` and `next` (user or null).",
         example: "KD.SEEN general 42 LIST LIMIT 50",
         parse: Parse::InApp(seen),

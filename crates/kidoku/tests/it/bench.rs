@@ -1,4 +1,4 @@
-//! `kidoku bench`: what it refuses.
+//! `kidoku bench`: what it refuses, and that cost does not grow with what a request is about.
 
 use kidoku_torture::server::{TempDir, kidoku};
 use std::path::Path;
@@ -22,4 +22,32 @@ fn what_is_not_of_this_machine_is_not_loaded_unless_it_is_owned() {
     let complained = text(&output.stderr);
     assert!(complained.contains("--yes-i-own-this"), "{complained}");
     assert_eq!(text(&output.stdout), "");
+}
+
+/// Costs are those of a slow build and one short round, but what was read from end to end would cost
+/// hundreds of times as much with a thousand times as much to read.
+#[test]
+fn cost_does_not_grow_with_channels_members_or_messages() {
+    let data = TempDir::new();
+    let words = [
+        "scale",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.5",
+        "--warm-up",
+        "0.1",
+    ];
+    let output = bench(&words, data.path());
+    let report = text(&output.stdout);
+    assert!(output.status.success(), "{report}{}", text(&output.stderr));
+    let verdicts: Vec<&str> = report
+        .lines()
+        .filter(|line| line.contains("; aim: "))
+        .collect();
+    assert_eq!(verdicts.len(), 3, "{report}");
+    assert!(
+        verdicts.iter().all(|line| line.ends_with(", met")),
+        "{report}"
+    );
 }
