@@ -3,7 +3,7 @@
 
 use super::sample::{Around, Probe, Sample};
 use crate::error::BenchError;
-use crate::load::{Plan, Work, run};
+use crate::load::{Pace, Plan, Work, run};
 use crate::machine::Cpu;
 use crate::number::shown;
 use crate::peer::Peer;
@@ -52,6 +52,27 @@ pub(crate) struct Load {
     /// Which of the jobs.
     pub(crate) job: usize,
     pub(crate) plan: Plan,
+}
+
+impl Load {
+    /// A closed loop over so many connections with so many requests at once, as long as a row is measured.
+    pub(crate) fn closed(
+        (job, title): (usize, &'static str),
+        (connections, pipeline): (usize, usize),
+        setup: &Setup,
+    ) -> Self {
+        Self {
+            job,
+            plan: Plan {
+                title,
+                connections,
+                pipeline,
+                pace: Pace::Closed,
+                warm_up: setup.warm_up,
+                duration: setup.duration,
+            },
+        }
+    }
 }
 
 /// Measures all entries under one load, round by round.

@@ -60,6 +60,11 @@ impl Value {
         }
     }
 
+    /// The same when it is not below zero.
+    pub(crate) fn unsigned(&self) -> Option<u64> {
+        self.number().and_then(|number| u64::try_from(number).ok())
+    }
+
     pub(crate) fn array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(values) => Some(values),

@@ -4,7 +4,7 @@ use super::entrants::{Entrant, gather};
 use super::fixed::{Fixed, Numbers};
 use super::place::Place;
 use crate::error::BenchError;
-use crate::load::{Pace, Plan, Work};
+use crate::load::Work;
 use crate::number::{count_of, grouped};
 use crate::peer::{AppendOnly, Contender, Durability, Layout};
 use crate::report::{Aim, Raw, Section};
@@ -227,17 +227,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
     let gathered = gather(&entrants(), made, setup, progress)?;
-    let load = Load {
-        job: 0,
-        plan: Plan {
-            title: "",
-            connections: CONNECTIONS,
-            pipeline: 1,
-            pace: Pace::Closed,
-            warm_up: setup.warm_up,
-            duration: setup.duration,
-        },
-    };
+    let load = Load::closed((0, ""), (CONNECTIONS, 1), setup);
     let (contests, mut notes) = gathered.measure(&[load], setup, raw, progress)?;
     notes.extend(NOTES.map(str::to_owned));
     Ok(Section {

@@ -8,7 +8,7 @@ use super::fixed::Fixed;
 use super::place::Place;
 use super::told::Told;
 use crate::error::BenchError;
-use crate::load::{Pace, Plan, Work};
+use crate::load::Work;
 use crate::number::{grouped, shown};
 use crate::peer::{Contender, Program, Tuned};
 use crate::report::{Bars, Raw, Section, Table};
@@ -253,18 +253,8 @@ pub(super) fn run(
         ..setup.clone()
     };
     let gathered = gather(&[entrant()], |_| Vec::new(), setup, progress)?;
-    let load = |job| Load {
-        job,
-        plan: Plan {
-            title: TITLES.get(job).copied().unwrap_or_default(),
-            connections: CONNECTIONS,
-            pipeline: PIPELINE,
-            pace: Pace::Closed,
-            warm_up: setup.warm_up,
-            duration: setup.duration,
-        },
-    };
-    let loads: Vec<Load> = (0..TITLES.len()).map(load).collect();
+    let load = |job| Load::closed(job, (CONNECTIONS, PIPELINE), setup);
+    let loads: Vec<Load> = (0..).zip(TITLES).map(load).collect();
     let (contests, mut notes) = gathered.measure(&loads, setup, raw, progress)?;
     let costs = costs(&contests);
     let mut table = Table::new("Cost by size", 1, &["request", "size", "µs CPU"]);

@@ -6,7 +6,7 @@ use super::entrants::{Entrant, gather};
 use super::place::Place;
 use super::told::Told;
 use crate::error::BenchError;
-use crate::load::{Pace, Plan, Work};
+use crate::load::Work;
 use crate::number::{count_of, grouped};
 use crate::peer::{AppendOnly, Contender, Durability};
 use crate::report::{Aim, Raw, Section};
@@ -45,10 +45,6 @@ fn is_truth(index: usize, count: Option<u64>) -> bool {
     asked().nth(index).map(readers).map(count_of) == count
 }
 
-fn unsigned(value: &Value) -> Option<u64> {
-    value.number().and_then(|number| u64::try_from(number).ok())
-}
-
 /// The channel of the row, by its name in Kidoku.
 fn made(place: &Place) -> Vec<String> {
     vec![place.name("channel")]
@@ -63,7 +59,7 @@ fn kidoku(place: &Place) -> Box<dyn Work> {
     Told::resp(place, 1, asked().map(question).collect(), |index, reply| {
         let values = Value::all(reply).unwrap_or_default();
         let count = values.first().and_then(|map| map.field("count"));
-        is_truth(index, count.and_then(unsigned))
+        is_truth(index, count.and_then(Value::unsigned))
     })
 }
 
@@ -91,7 +87,7 @@ fn redis(place: &Place) -> Box<dyn Work> {
     let question = |id: u64| command(&["ZCOUNT", "readers:1", &id.to_string(), "+inf"]);
     Told::resp(place, 1, asked().map(question).collect(), |index, reply| {
         let values = Value::all(reply).unwrap_or_default();
-        is_truth(index, values.first().and_then(unsigned))
+        is_truth(index, values.first().and_then(Value::unsigned))
     })
 }
 
@@ -159,17 +155,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
     let gathered = gather(&entrants(), made, setup, progress)?;
-    let load = Load {
-        job: 0,
-        plan: Plan {
-            title: "",
-            connections: CONNECTIONS,
-            pipeline: 1,
-            pace: Pace::Closed,
-            warm_up: setup.warm_up,
-            duration: setup.duration,
-        },
-    };
+    let load = Load::closed((0, ""), (CONNECTIONS, 1), setup);
     let (contests, mut notes) = gathered.measure(&[load], setup, raw, progress)?;
     notes.extend(NOTES.map(str::to_owned));
     Ok(Section {

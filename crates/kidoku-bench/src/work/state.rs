@@ -93,10 +93,6 @@ fn is_truth(index: usize, rows: impl Iterator<Item = Option<(u64, u64, u64)>>) -
     told.len() == count && told == truth(count_of(index) + 1)
 }
 
-fn unsigned(value: &Value) -> Option<u64> {
-    value.number().and_then(|number| u64::try_from(number).ok())
-}
-
 /// The number at the end of a name.
 fn number_of(name: &str) -> Option<u64> {
     name.rsplit(':').next()?.parse().ok()
@@ -116,7 +112,7 @@ fn kidoku(place: &Place) -> Box<dyn Work> {
             return false;
         };
         let row = |map: &Value| {
-            let number = |name| map.field(name).and_then(unsigned);
+            let number = |name| map.field(name).and_then(Value::unsigned);
             let channel = map.field("channel")?.text().and_then(number_of)?;
             Some((channel, number("unread")?, number("mentions")?))
         };
@@ -231,9 +227,11 @@ fn redis_script(place: &Place) -> Box<dyn Work> {
             return false;
         };
         let row = |row: &[Value]| match row {
-            [channel, _, unread, mentions] => {
-                Some((unsigned(channel)?, unsigned(unread)?, unsigned(mentions)?))
-            }
+            [channel, _, unread, mentions] => Some((
+                channel.unsigned()?,
+                unread.unsigned()?,
+                mentions.unsigned()?,
+            )),
             _ => None,
         };
         is_truth(index, flat.chunks(4).map(row))
@@ -265,7 +263,7 @@ fn redis_pipeline(place: &Place) -> Box<dyn Work> {
                 return false;
             };
             let user = count_of(index) + 1;
-            let mut counts = values.iter().skip(2).map(unsigned);
+            let mut counts = values.iter().skip(2).map(Value::unsigned);
             let unread: Vec<Option<u64>> = counts.by_ref().take(channels(user).count()).collect();
             let mentions: BTreeMap<u64, Option<u64>> = mentioned(user).zip(counts).collect();
             let row = |(number, unread): (u64, Option<u64>)| {
@@ -307,8 +305,10 @@ fn naive(place: &Place) -> Box<dyn Work> {
         };
         let row = |pair: &[Value]| match pair {
             [channel, unread] => {
-                let mentions = mentions.field(channel.text()?).map_or(Some(0), unsigned);
-                Some((unsigned(channel)?, unsigned(unread)?, mentions?))
+                let mentions = mentions
+                    .field(channel.text()?)
+                    .map_or(Some(0), Value::unsigned);
+                Some((channel.unsigned()?, unread.unsigned()?, mentions?))
             }
             _ => None,
         };
@@ -398,7 +398,7 @@ fn golru(place: &Place) -> Box<dyn Work> {
         let user = count_of(index) + 1;
         let rows = flat.chunks(4).filter_map(|row| match row {
             [channel, cursor, _, last] => {
-                Some((unsigned(channel)?, unsigned(cursor)?, unsigned(last)?))
+                Some((channel.unsigned()?, cursor.unsigned()?, last.unsigned()?))
             }
             _ => None,
         });
