@@ -55,16 +55,13 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// A closed loop over so many connections with so many requests at once, as long as a row is measured.
-    pub(crate) fn closed(
-        (job, title): (usize, &'static str),
-        (connections, pipeline): (usize, usize),
-        setup: &Setup,
-    ) -> Self {
+    /// The first job in a closed loop over so many connections with so many requests at once, as long as
+    /// a row is measured.
+    pub(crate) fn closed(setup: &Setup, connections: usize, pipeline: usize) -> Self {
         Self {
-            job,
+            job: 0,
             plan: Plan {
-                title,
+                title: "",
                 connections,
                 pipeline,
                 pace: Pace::Closed,

@@ -7,7 +7,7 @@ use super::entrants::{Entrant, gather};
 use super::fixed::{Fixed, Numbers};
 use super::place::Place;
 use crate::error::BenchError;
-use crate::load::{Pace, Plan, Work};
+use crate::load::{Pace, Work};
 use crate::number::grouped;
 use crate::peer::{AppendOnly, Contender, Durability, Layout};
 use crate::report::{Aim, Raw, Section};
@@ -248,29 +248,14 @@ fn fill_postgres(place: &Place) -> io::Result<()> {
     place.sql(&[&rows, "VACUUM ANALYZE read_state"])
 }
 
-/// A load on this row.
-pub(super) fn load(setup: &Setup, connections: usize, pipeline: usize) -> Load {
-    Load {
-        job: 0,
-        plan: Plan {
-            title: "",
-            connections,
-            pipeline,
-            pace: Pace::Closed,
-            warm_up: setup.warm_up,
-            duration: setup.duration,
-        },
-    }
-}
-
 fn loads(setup: &Setup) -> Vec<Load> {
-    let closed = CLOSED.map(|(connections, pipeline)| load(setup, connections, pipeline));
+    let closed = CLOSED.map(|(connections, pipeline)| Load::closed(setup, connections, pipeline));
     let (connections, per_second) = OPEN;
-    let mut open = load(setup, connections, OPEN_PIPELINE);
+    let mut open = Load::closed(setup, connections, OPEN_PIPELINE);
     open.plan.pace = Pace::Open { per_second };
     // Last, as its ids are above all others.
     let (connections, pipeline) = BUSY;
-    let mut busy = load(setup, connections, pipeline);
+    let mut busy = Load::closed(setup, connections, pipeline);
     busy.job = 1;
     busy.plan.title = "one user of twenty is busy";
     closed.into_iter().chain([open, busy]).collect()

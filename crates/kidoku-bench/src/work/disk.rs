@@ -7,7 +7,7 @@ use crate::machine::file_system;
 use crate::number::shown;
 use crate::peer::Contender;
 use crate::report::{Bars, Raw, Section, Table};
-use crate::rounds::{Contest, Line, Spread};
+use crate::rounds::{Contest, Line, Load, Spread};
 use crate::setup::Setup;
 
 /// Loads: where many acks share a sync, and where few do.
@@ -51,7 +51,7 @@ pub(super) fn run(
         .into_iter()
         .filter(|entrant| keeps_what_it_answers(entrant.contender))
         .collect();
-    let loads = LOADS.map(|(connections, pipeline)| ack::load(setup, connections, pipeline));
+    let loads = LOADS.map(|(connections, pipeline)| Load::closed(setup, connections, pipeline));
     let gathered = gather(&entrants, ack::made, setup, progress)?;
     let (contests, notes) = gathered.measure(&loads, setup, raw, progress)?;
     section.notes = notes;

@@ -5,7 +5,7 @@ use super::ack::shuffled;
 use super::entrants::{Entrant, gather};
 use super::place::Place;
 use crate::error::BenchError;
-use crate::load::{Pace, Plan, Work};
+use crate::load::{Pace, Work};
 use crate::number::{count_of, grouped};
 use crate::peer::{Contender, Layout, Program, Tuned};
 use crate::report::{Aim, Raw, Section};
@@ -209,19 +209,11 @@ pub(super) fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
     let gathered = gather(&entrants(), |_| Vec::new(), setup, progress)?;
-    let load = Load {
-        job: 0,
-        plan: Plan {
-            title: "",
-            connections: CONNECTIONS,
-            pipeline: PIPELINE,
-            pace: Pace::Open {
-                per_second: PER_SECOND,
-            },
-            warm_up: setup.warm_up,
-            duration: setup.duration * DURATIONS,
-        },
+    let mut load = Load::closed(setup, CONNECTIONS, PIPELINE);
+    load.plan.pace = Pace::Open {
+        per_second: PER_SECOND,
     };
+    load.plan.duration *= DURATIONS;
     let once = Setup {
         rounds: 1,
         ..setup.clone()

@@ -227,7 +227,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Section, BenchError> {
     let gathered = gather(&entrants(), made, setup, progress)?;
-    let load = Load::closed((0, ""), (CONNECTIONS, 1), setup);
+    let load = Load::closed(setup, CONNECTIONS, 1);
     let (contests, mut notes) = gathered.measure(&[load], setup, raw, progress)?;
     notes.extend(NOTES.map(str::to_owned));
     Ok(Section {

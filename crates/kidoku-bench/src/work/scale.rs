@@ -39,33 +39,32 @@ const RESTLESS: Tuned = Tuned {
     options: &["--checkpoint-interval-ms", "500"],
 };
 
+/// Sizes of a kind of request.
+const SIZES: usize = 4;
+
 /// A kind of request, and what it may grow with.
 struct Curve {
     what: &'static str,
     of: &'static str,
-    sizes: [u64; 4],
-    /// Of its first job; the others follow.
-    first_job: usize,
+    sizes: [u64; SIZES],
 }
 
+/// In the order of their jobs.
 const CURVES: [Curve; 3] = [
     Curve {
         what: "an ack",
         of: "channels of the user",
         sizes: [10, 100, 1_000, 10_000],
-        first_job: 0,
     },
     Curve {
         what: "a message",
         of: "members of the channel",
         sizes: [100, 1_000, 10_000, 100_000],
-        first_job: 4,
     },
     Curve {
         what: "a count",
         of: "messages of the channel",
         sizes: [1_000, 10_000, 100_000, 1_000_000],
-        first_job: 8,
     },
 ];
 
@@ -253,16 +252,17 @@ pub(super) fn run(
         ..setup.clone()
     };
     let gathered = gather(&[entrant()], |_| Vec::new(), setup, progress)?;
-    let load = |job| Load::closed(job, (CONNECTIONS, PIPELINE), setup);
+    let load = |(job, title)| {
+        let mut load = Load::closed(setup, CONNECTIONS, PIPELINE);
+        (load.job, load.plan.title) = (job, title);
+        load
+    };
     let loads: Vec<Load> = (0..).zip(TITLES).map(load).collect();
     let (contests, mut notes) = gathered.measure(&loads, setup, raw, progress)?;
     let costs = costs(&contests);
     let mut table = Table::new("Cost by size", 1, &["request", "size", "µs CPU"]);
     let mut bars = Vec::new();
-    for curve in &CURVES {
-        let own = costs
-            .get(curve.first_job..curve.first_job + curve.sizes.len())
-            .unwrap_or_default();
+    for (curve, own) in CURVES.iter().zip(costs.chunks(SIZES)) {
         let name = |size: &u64| format!("{} {}", grouped(*size), curve.of);
         for (size, cost) in curve.sizes.iter().zip(own) {
             table.push(vec![curve.what.to_owned(), name(size), shown(*cost)]);

@@ -6,7 +6,7 @@ use super::entrants::{Entrant, gather};
 use super::place::Place;
 use super::told::Told;
 use crate::error::BenchError;
-use crate::load::{Pace, Plan, Work};
+use crate::load::{Pace, Work};
 use crate::number::{count_of, grouped};
 use crate::peer::{AppendOnly, Contender, Durability, Layout};
 use crate::report::{Aim, Raw, Section};
@@ -460,21 +460,9 @@ fn entrants() -> Vec<Entrant> {
 }
 
 fn loads(setup: &Setup) -> [Load; 2] {
-    let load = |connections, pipeline, pace| Load {
-        job: 0,
-        plan: Plan {
-            title: "",
-            connections,
-            pipeline,
-            pace,
-            warm_up: setup.warm_up,
-            duration: setup.duration,
-        },
-    };
-    [
-        load(20, 1, Pace::Closed),
-        load(20, 8, Pace::Open { per_second: 100 }),
-    ]
+    let mut open = Load::closed(setup, 20, 8);
+    open.plan.pace = Pace::Open { per_second: 100 };
+    [Load::closed(setup, 20, 1), open]
 }
 
 /// Measures the row.

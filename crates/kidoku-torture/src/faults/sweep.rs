@@ -138,7 +138,8 @@ fn lasting(rounds: u64) -> Vec<Case> {
     cases
 }
 
-/// One data directory, its flushes written to tables of so many rows and more, with a kill and a look after every so many faults.
+/// One data directory, its flushes written to tables of so many rows and more, with a kill and a look
+/// after every so many faults.
 fn live(cases: &[Case], seed: u64, table_rows: &str) -> Result<Totals, String> {
     let options = ["--checkpoint-table-rows", table_rows];
     let (dir, tools) = (TempDir::new(), TempDir::new());
