@@ -371,8 +371,8 @@ pub const FIELDS: &[Field] = &[
         default: "65536",
         unit: "rows",
         doc: "So many rows and more that go to the store at once are written to a table of their own, \
-              which takes a third of the processor's time and half of the writes. Fewer are gathered \
-              in the store's memory first, or there would be many small tables to merge.",
+              which costs less. Fewer are gathered in the store's memory first, or there would be many \
+              small tables to merge.",
     },
 ];
 
