@@ -52,11 +52,9 @@ impl Frozen {
             .is_some_and(|at| self.chunks[at].contains(id))
     }
 
-    /// How many ids are at most `position`.
-    pub(super) fn count_up_to(&self, position: u64) -> u64 {
-        self.chunk_of(position).map_or(0, |at| {
-            self.counts.sum_of_first(at) + wide(self.chunks[at].count_up_to(position))
-        })
+    /// How many ids come before number `index` of a chunk; the chunk may be one past the last.
+    pub(super) fn count_before(&self, chunk: usize, index: usize) -> u64 {
+        self.counts.sum_of_first(chunk) + wide(index)
     }
 
     /// The chunk and the number inside it of the first id above `position`. The chunk may be one

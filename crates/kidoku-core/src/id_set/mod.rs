@@ -132,14 +132,20 @@ impl IdSet {
 
     /// How many ids are above the position, exactly.
     pub fn count_above(&self, position: Position) -> u64 {
-        let in_tail = wide(self.tail.len() - self.tail_up_to(position));
-        match &self.frozen {
-            // The common question, from a reader who is nearly up to date, ends in the tail.
-            Some(frozen) if self.tail.first().is_none_or(|first| *first > position.0) => {
-                in_tail + frozen.len() - frozen.count_up_to(position.0)
-            }
-            Some(_) | None => in_tail,
-        }
+        self.above(position).0
+    }
+
+    /// The ids above the position, in rising order, and how many they are: the work of finding the
+    /// place is done once for both.
+    pub fn above(&self, position: Position) -> (u64, IdsAbove<'_>) {
+        let tail = &self.tail[self.tail_up_to(position)..];
+        let behind = || self.tail.first().is_none_or(|first| *first > position.0);
+        let Some(frozen) = self.frozen.as_ref().filter(|_| behind()) else {
+            return (wide(tail.len()), IdsAbove::in_tail(tail));
+        };
+        let (at, index) = frozen.place_above(position.0);
+        let count = frozen.len() - frozen.count_before(at, index) + wide(tail.len());
+        (count, IdsAbove::new(&frozen.chunks()[at..], index, tail))
     }
 
     /// The lowest id above the position.
@@ -149,24 +155,7 @@ impl IdSet {
 
     /// The ids above the position, in rising order.
     pub fn iter_above(&self, position: Position) -> IdsAbove<'_> {
-        let chunks = self
-            .frozen
-            .as_ref()
-            .map_or(&[][..], |frozen| frozen.chunks());
-        let (at, index) = self
-            .frozen
-            .as_ref()
-            .map_or((0, 0), |frozen| frozen.place_above(position.0));
-        let (current, later) = match chunks[at..].split_first() {
-            Some((chunk, later)) => (Some(chunk.ids_from(index)), later),
-            None => (None, &[][..]),
-        };
-        let tail = self.tail[self.tail_up_to(position)..].iter();
-        IdsAbove {
-            current,
-            later: later.iter(),
-            tail,
-        }
+        self.above(position).1
     }
 
     /// The highest id.
@@ -246,6 +235,25 @@ pub struct IdsAbove<'a> {
     current: Option<ChunkIds<'a>>,
     later: std::slice::Iter<'a, Chunk>,
     tail: std::slice::Iter<'a, u64>,
+}
+
+impl<'a> IdsAbove<'a> {
+    fn in_tail(tail: &'a [u64]) -> Self {
+        Self::new(&[], 0, tail)
+    }
+
+    /// From id number `index` of the first chunk on, and then the tail.
+    fn new(chunks: &'a [Chunk], index: usize, tail: &'a [u64]) -> Self {
+        let (current, later) = match chunks.split_first() {
+            Some((chunk, later)) => (Some(chunk.ids_from(index)), later),
+            None => (None, &[][..]),
+        };
+        Self {
+            current,
+            later: later.iter(),
+            tail: tail.iter(),
+        }
+    }
 }
 
 impl Iterator for IdsAbove<'_> {

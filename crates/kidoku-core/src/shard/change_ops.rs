@@ -141,12 +141,9 @@ impl Shard {
             return false;
         };
         let left = self.interner.find(channel);
-        let members = known.member_channels();
-        let there = left.is_some_and(|left| members.contains(&left));
-        there
-            && members.iter().any(|index| {
-                Some(*index) != left && *self.interner.parent(*index) == Parent::Unknown
-            })
+        let there = known.members().any(|index| Some(index) == left);
+        let others = known.members().filter(|index| Some(*index) != left);
+        there && { others }.any(|index| *self.interner.parent(index) == Parent::Unknown)
     }
 
     /// Asks the owners of the user's channels for their parents. The job is done after that, and
@@ -166,10 +163,9 @@ impl Shard {
             Parent::Known(Some(parent)) => parent.as_str() == channel.name(),
             Parent::Known(None) | Parent::Unknown => false,
         };
-        let members = known.member_channels();
-        let threads = members.iter().filter(|index| is_thread(index));
+        let threads = known.members().filter(is_thread);
         threads
-            .filter_map(|index| self.interner.key(*index).cloned())
+            .filter_map(|index| self.interner.key(index).cloned())
             .collect()
     }
 

@@ -2,24 +2,27 @@
 //! the number of channels, and puts the answers together.
 
 mod explain;
+mod numbers;
 mod parents;
 mod under_way;
+mod wanted;
 
-use super::Shard;
+pub(super) use wanted::Wanted;
+
 use super::interner::{ChannelIndex, Parent};
 use super::peer::{Body, CallId};
 use super::pending::Pending;
 use super::query::{CountAnswer, CountItem, CountQuery};
+use super::user::Row;
+use super::{Shard, User};
 use crate::clock::{Clock, Millis};
 use crate::damaged::Damaged;
 use crate::effect::Load;
 use crate::error::Error;
-use crate::fact::{Cursor, MuteLevel, Preference, StateRow};
+use crate::fact::{Cursor, Preference, StateRow};
 use crate::id::{ChannelKey, MessageId, Name, NameKind, ShardId, UserKey};
 use crate::planted::{self, Bug};
-use crate::reply::{Badge, ReadState, Reply};
 use crate::request::{Page, Ticket};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the numbers are for.
@@ -31,7 +34,8 @@ pub(super) enum Purpose {
     Many,
     /// A page of a user's channels, whole or since a revision.
     State {
-        since: Option<Since>,
+        /// With a revision, asked for are the channels in which the user's own side changed after it.
+        since: Option<Clock>,
         next: Option<Name>,
         page: Page<Name>,
     },
@@ -53,26 +57,12 @@ pub(super) enum Purpose {
     Threads,
 }
 
-/// A state since a revision.
-#[derive(Debug)]
-pub(super) struct Since {
-    pub(super) rev: Clock,
-    /// Channels in which the user's own side changed.
-    pub(super) changed: Vec<ChannelKey>,
-}
-
-/// Which channels are counted.
-pub(super) enum Wanted<'a> {
-    /// These, and the threads of these.
-    Channels(&'a [ChannelKey]),
-    /// All the user is in, and these.
-    All(&'a [ChannelKey]),
-}
-
 /// One read state being counted.
 #[derive(Debug)]
 struct Subject {
     channel: ChannelKey,
+    /// Its number when the count began; it may be another channel's by now.
+    index: Option<ChannelIndex>,
     cursor: Cursor,
     preference: Option<Preference>,
     member: bool,
@@ -81,14 +71,12 @@ struct Subject {
     damaged: Option<Box<Damaged>>,
 }
 
-/// Unread and mentions of the followed threads of each channel.
-#[derive(Default)]
-struct Threads<'a> {
-    sums: BTreeMap<&'a str, (u64, u64)>,
-    /// Channels with a thread that can not be read.
-    damaged: BTreeSet<&'a str>,
-    /// What can not be read may be a thread of any channel.
-    any_damaged: bool,
+/// What one shard answers.
+#[derive(Debug)]
+struct Part {
+    shard: ShardId,
+    /// Places of the subjects, in the order of the answers.
+    subjects: Vec<usize>,
 }
 
 /// A count under way.
@@ -97,11 +85,12 @@ pub(super) struct Counting {
     ticket: Option<Ticket>,
     user: UserKey,
     pub(super) purpose: Purpose,
-    asked: Vec<ChannelKey>,
+    /// Places of the subjects that were asked for, in the order they were.
+    asked: Vec<usize>,
     /// Sorted by channel.
     subjects: Vec<Subject>,
-    /// Which subjects each shard answers, in the order of its answers.
-    parts: BTreeMap<ShardId, Vec<usize>>,
+    /// Who has not answered yet.
+    parts: Vec<Part>,
     /// Every change counted later than this has a later clock.
     evaluated: Clock,
     user_changed: Clock,
@@ -127,59 +116,59 @@ impl Shard {
         wanted: &Wanted<'_>,
     ) {
         let evaluated = self.tick_clock();
-        let channels = self.wanted_channels(user, wanted);
-        let known = self.users.get(user);
         let mut counting = Counting {
             ticket,
             user: user.clone(),
             purpose,
-            asked: match wanted {
-                Wanted::Channels(asked) | Wanted::All(asked) => asked.to_vec(),
-            },
-            subjects: Vec::with_capacity(channels.len()),
-            parts: BTreeMap::new(),
+            asked: Vec::new(),
+            subjects: Vec::new(),
+            parts: Vec::new(),
             evaluated,
-            user_changed: known
-                .map_or(evaluated, |known| known.changed)
-                .max(self.threads_moved),
+            user_changed: evaluated,
             now: self.now,
         };
-        let mut items: BTreeMap<ShardId, Vec<CountItem>> = BTreeMap::new();
-        for channel in channels {
-            let mut row = self.row(user, &channel);
-            if planted::is(Bug::CountsShareCursors) {
-                row.cursor = self.cursor_counted(user, &channel).unwrap_or(row.cursor);
+        let mut items = Vec::new();
+        if let Some(known) = self.users.get(user) {
+            counting.user_changed = known.changed.max(self.threads_moved);
+            let chosen = self.chosen(known, wanted);
+            counting.subjects.reserve_exact(chosen.len());
+            for (channel, index) in chosen {
+                let row = self.row_counted(user, known, &channel, index);
+                let (subject, item) = subject_and_item(channel, index, row);
+                if let Some(item) = item {
+                    counting.ask(self.owner_of(&subject), item, &mut items);
+                }
+                counting.subjects.push(subject);
             }
-            if row.member {
-                let shard = self.channel_shard(&channel);
-                counting
-                    .parts
-                    .entry(shard)
-                    .or_default()
-                    .push(counting.subjects.len());
-                items.entry(shard).or_default().push(CountItem {
-                    channel: channel.clone(),
-                    cursor: row.cursor,
-                    from: row.join_position_or_start(),
-                    mentions: row.mentions,
-                    own: row.own,
-                });
-            }
-            let (cursor, preference, member) = (row.cursor, row.preference, row.member);
-            counting.subjects.push(Subject {
-                channel,
-                cursor,
-                preference,
-                member,
-                answer: None,
-                damaged: None,
-            });
+            counting.asked = counting.places(wanted);
         }
         self.note_ended_mutes(&mut counting);
         self.send_count(counting, items);
     }
 
-    fn send_count(&mut self, counting: Counting, items: BTreeMap<ShardId, Vec<CountItem>>) {
+    fn row_counted(
+        &self,
+        user: &UserKey,
+        known: &User,
+        channel: &ChannelKey,
+        index: Option<ChannelIndex>,
+    ) -> Row {
+        let mut row = match &self.detail {
+            None => known.row(index),
+            Some(_) => self.row(user, channel),
+        };
+        if planted::is(Bug::CountsShareCursors) {
+            row.cursor = self.cursor_counted(user, channel).unwrap_or(row.cursor);
+        }
+        row
+    }
+
+    fn owner_of(&self, subject: &Subject) -> ShardId {
+        let known = subject.index.and_then(|index| self.interner.owner(index));
+        known.unwrap_or_else(|| self.channel_shard(&subject.channel))
+    }
+
+    fn send_count(&mut self, counting: Counting, items: Vec<Vec<CountItem>>) {
         if items.is_empty() {
             return self.counting_done(&counting);
         }
@@ -197,14 +186,14 @@ impl Shard {
             _ => None,
         };
         let (call, user) = (self.new_call(), counting.user.clone());
+        let shards: Vec<ShardId> = counting.parts.iter().map(|part| part.shard).collect();
         self.pending
             .insert(call, Pending::Count(Box::new(counting)));
-        for (shard, items) in items {
-            let (user, roles, floors) = (user.clone(), Arc::clone(&roles), Arc::clone(&floors));
+        for (shard, items) in shards.into_iter().zip(items) {
             let query = CountQuery {
-                user,
-                roles,
-                floors,
+                user: user.clone(),
+                roles: Arc::clone(&roles),
+                floors: Arc::clone(&floors),
                 items,
                 explain: explain.clone(),
             };
@@ -218,35 +207,6 @@ impl Shard {
         }
     }
 
-    /// The channels to ask about: those wanted, and those that are or may be threads of them.
-    fn wanted_channels(&self, user: &UserKey, wanted: &Wanted<'_>) -> Vec<ChannelKey> {
-        let Some(known) = self.users.get(user) else {
-            return Vec::new();
-        };
-        let key = |index: &ChannelIndex| self.interner.key(*index).cloned();
-        let members = known.member_channels();
-        let asked: BTreeSet<&ChannelKey> = match wanted {
-            Wanted::Channels(asked) | Wanted::All(asked) => asked.iter().collect(),
-        };
-        let mut channels: Vec<ChannelKey> =
-            asked.iter().map(|channel| (*channel).clone()).collect();
-        let parents: BTreeSet<&str> = asked.iter().map(|channel| channel.name()).collect();
-        let more = members
-            .iter()
-            .filter(|index| match (wanted, self.interner.parent(**index)) {
-                (Wanted::All(_), _) | (_, Parent::Unknown) => true,
-                (_, Parent::Known(Some(parent))) => parents.contains(parent.as_str()),
-                (_, Parent::Known(None)) => false,
-            });
-        let more: Vec<ChannelKey> = more
-            .filter_map(key)
-            .filter(|channel| !asked.contains(channel))
-            .collect();
-        channels.extend(more);
-        channels.sort_unstable();
-        channels
-    }
-
     /// One shard's answers are in.
     pub(super) fn counted(
         &mut self,
@@ -258,7 +218,9 @@ impl Shard {
             return;
         };
         let mut failed = None;
-        let subjects = counting.parts.remove(&from).unwrap_or_default();
+        let part = counting.parts.iter().position(|part| part.shard == from);
+        let part = part.map(|part| counting.parts.swap_remove(part));
+        let subjects = part.map(|part| part.subjects).unwrap_or_default();
         for (at, answer) in subjects.into_iter().zip(answers) {
             let Some(subject) = counting.subjects.get_mut(at) else {
                 continue;
@@ -268,9 +230,9 @@ impl Shard {
                 Err(Error::Damaged(damaged)) => damaged.parent.as_ref(),
                 Err(_) => None,
             };
-            if let Some(parent) = parent {
-                self.interner
-                    .learn(&subject.channel, Parent::Known(parent.clone()));
+            if let (Some(parent), Some(index)) = (parent, subject.index) {
+                let (channel, parent) = (&subject.channel, Parent::Known(parent.clone()));
+                self.interner.learn_at(index, channel, parent);
             }
             match answer {
                 Ok(answer) => subject.answer = Some(answer),
@@ -336,34 +298,29 @@ impl Shard {
             return;
         };
         let changed = known.changed_since(since.filter(|since| *since >= self.threads_moved));
-        if let (Some(rev), Some(changed)) = (since, changed) {
-            let asked = changed.clone();
-            let since = Some(Since { rev, changed });
+        if let (Some(_), Some(changed)) = (since, changed) {
             let purpose = Purpose::State {
                 since,
                 next: None,
                 page: page.clone(),
             };
-            return self.count(ticket, user, purpose, &Wanted::All(&asked));
+            return self.count(ticket, user, purpose, &Wanted::All(&changed));
         }
         // Which channels were left since then is not known any more, so all that were ever joined are
         // told, whether the user is still there or not.
-        let listed = match since {
+        let mut listed = match since {
             Some(_) => known.channels().to_vec(),
-            None => known.member_channels(),
+            None => known.members().collect(),
         };
-        let mut channels: Vec<ChannelKey> = listed
-            .iter()
-            .filter_map(|index| self.interner.key(*index).cloned())
-            .collect();
-        channels.sort_unstable();
-        let next = cut_page(&mut channels, page, ChannelKey::name);
+        self.interner.sort(&mut listed);
+        let name = |index: &ChannelIndex| self.interner.key(*index).map_or("", ChannelKey::name);
+        let next = cut_page(&mut listed, page, name);
         let purpose = Purpose::State {
             since: None,
             next,
             page: page.clone(),
         };
-        self.count(ticket, user, purpose, &Wanted::Channels(&channels));
+        self.count(ticket, user, purpose, &Wanted::Listed(&listed));
     }
 
     pub(super) fn explain(
@@ -401,8 +358,37 @@ impl Shard {
     }
 }
 
+/// What is kept of a row while it is counted, and what its channel's shard is asked of a member.
+fn subject_and_item(
+    channel: ChannelKey,
+    index: Option<ChannelIndex>,
+    row: Row,
+) -> (Subject, Option<CountItem>) {
+    let subject = Subject {
+        channel: channel.clone(),
+        index,
+        cursor: row.cursor,
+        preference: row.preference,
+        member: row.member,
+        answer: None,
+        damaged: None,
+    };
+    let item = row.member.then(|| CountItem {
+        channel,
+        cursor: row.cursor,
+        from: row.join_position_or_start(),
+        mentions: row.mentions,
+        own: row.own,
+    });
+    (subject, item)
+}
+
 /// Keeps one page of a sorted list; gives the name after which the next page begins.
-fn cut_page<T>(entries: &mut Vec<T>, page: &Page<Name>, name: impl Fn(&T) -> &str) -> Option<Name> {
+fn cut_page<'n, T>(
+    entries: &mut Vec<T>,
+    page: &Page<Name>,
+    name: impl Fn(&T) -> &'n str,
+) -> Option<Name> {
     if let Some(after) = &page.after {
         let start = entries.partition_point(|entry| name(entry) <= after.as_str());
         entries.drain(..start);
@@ -417,242 +403,61 @@ fn cut_page<T>(entries: &mut Vec<T>, page: &Page<Name>, name: impl Fn(&T) -> &st
 }
 
 impl Counting {
-    fn subject(&self, channel: &ChannelKey) -> Option<&Subject> {
-        let at = self
-            .subjects
+    /// Asks a shard about the subject that comes next.
+    fn ask(&mut self, shard: ShardId, item: CountItem, items: &mut Vec<Vec<CountItem>>) {
+        let part = self.parts.iter().position(|part| part.shard == shard);
+        let part = part.unwrap_or_else(|| {
+            self.parts.push(Part {
+                shard,
+                subjects: Vec::new(),
+            });
+            items.push(Vec::new());
+            items.len() - 1
+        });
+        self.parts[part].subjects.push(self.subjects.len());
+        items[part].push(item);
+    }
+
+    /// Where the subjects are that were asked for.
+    fn places(&self, wanted: &Wanted<'_>) -> Vec<usize> {
+        match wanted {
+            Wanted::Channels(keys) | Wanted::All(keys) => {
+                keys.iter().filter_map(|key| self.place(key)).collect()
+            }
+            Wanted::Listed(listed) => {
+                // Both are in the order of names.
+                let mut listed = listed.iter().copied().peekable();
+                let is_next = |subject: &Subject| listed.next_if(|i| Some(*i) == subject.index);
+                let is_listed = self.subjects.iter().map(is_next).enumerate();
+                let places = is_listed.filter(|(_, listed)| listed.is_some());
+                places.map(|(place, _)| place).collect()
+            }
+        }
+    }
+
+    fn place(&self, channel: &ChannelKey) -> Option<usize> {
+        self.subjects
             .binary_search_by(|subject| subject.channel.cmp(channel))
-            .ok()?;
-        self.subjects.get(at)
+            .ok()
     }
 
-    /// A channel that can not be read, of which it is not known either whether it is a thread.
-    fn without_parent(&self) -> Option<&Damaged> {
-        let damaged = self.subjects.iter().filter_map(|s| s.damaged.as_deref());
-        damaged.into_iter().find(|damaged| damaged.parent.is_none())
+    fn subject(&self, channel: &ChannelKey) -> Option<&Subject> {
+        self.subjects.get(self.place(channel)?)
     }
 
-    /// Channels that can not be read.
-    pub(super) fn damaged_channels(&self) -> Vec<ChannelKey> {
-        let damaged = self.subjects.iter().filter(|s| s.damaged.is_some());
-        damaged.map(|subject| subject.channel.clone()).collect()
+    /// The subjects that were asked for, in that order.
+    fn asked(&self) -> impl Iterator<Item = &Subject> {
+        self.asked
+            .iter()
+            .filter_map(|place| self.subjects.get(*place))
     }
 
-    fn is_damaged(&self, channel: &ChannelKey) -> bool {
-        self.subject(channel).is_some_and(|s| s.damaged.is_some())
-    }
-
-    /// The answer; `None` when nobody has asked.
-    fn reply(&self) -> Result<Option<Reply>, Error> {
-        let threads = self.threads();
-        Ok(Some(match &self.purpose {
-            Purpose::One => {
-                let states = self.states(&threads)?;
-                Reply::ReadState(Box::new(states.into_iter().next().unwrap_or_default()))
-            }
-            Purpose::Many => Reply::ReadStates(self.states(&threads)?),
-            Purpose::State {
-                since: None, next, ..
-            } => self.page(self.asked.clone(), next.clone()),
-            Purpose::State {
-                since: Some(since),
-                page,
-                ..
-            } => self.since(since, page),
-            Purpose::Badge { space } => Reply::Badge(Box::new(self.badge(space.as_ref())?)),
-            Purpose::Explain { stored, .. } => {
-                self.states(&threads)?;
-                Reply::Explanation(Box::new(self.explanation(stored)))
-            }
-            Purpose::Event { .. } | Purpose::Threads => return Ok(None),
-        }))
-    }
-
-    /// The states that were asked for one by one, in that order.
-    fn states(&self, threads: &Threads<'_>) -> Result<Vec<ReadState>, Error> {
-        let state = |channel: &ChannelKey| {
-            let damaged = self.subject(channel).and_then(|s| s.damaged.as_ref());
-            match damaged {
-                Some(damaged) => Err(Error::Damaged(damaged.clone())),
-                None => Ok(self.state_of(channel, threads)),
-            }
-        };
-        self.asked.iter().map(state).collect()
-    }
-
-    /// A page of channels with their states, but for those that can not be read.
-    fn page(&self, channels: Vec<ChannelKey>, next: Option<Name>) -> Reply {
-        let threads = self.threads();
-        let (damaged, sound): (Vec<_>, Vec<_>) = channels
-            .into_iter()
-            .partition(|channel| self.is_damaged(channel));
-        let states = sound.into_iter().map(|channel| {
-            let state = self.state_of(&channel, &threads);
-            (channel, state)
-        });
-        Reply::State {
-            rev: self.rev(),
-            channels: states.collect(),
-            damaged,
-            next,
-        }
-    }
-
-    fn level(&self, subject: &Subject) -> MuteLevel {
-        subject
-            .preference
-            .map_or(MuteLevel::None, |preference| preference.level_at(self.now))
-    }
-
-    fn state_of(&self, channel: &ChannelKey, threads: &Threads<'_>) -> ReadState {
-        let Some(subject) = self.subject(channel) else {
-            return ReadState::default();
-        };
-        let mut state = ReadState {
-            cursor: subject.cursor.position,
-            era: subject.cursor.era,
-            muted: self.level(subject),
-            member: subject.member,
-            ..ReadState::default()
-        };
-        if let Some(answer) = &subject.answer {
-            state.unread = answer.unread;
-            state.mentions = answer.mentions;
-            state.first_unread = answer.first_unread;
-            state.last = answer.last;
-            let name = channel.name();
-            state.threads_damaged = threads.any_damaged || threads.damaged.contains(name);
-            if let Some((unread, mentions)) = threads.sums.get(name) {
-                state.threads_unread = *unread;
-                state.threads_mentions = *mentions;
-            }
-        }
-        state
-    }
-
-    fn threads(&self) -> Threads<'_> {
-        let mut threads = Threads::default();
-        for subject in &self.subjects {
-            if let Some(damaged) = &subject.damaged {
-                match &damaged.parent {
-                    Some(Some(parent)) => {
-                        threads.damaged.insert(parent.as_str());
-                    }
-                    Some(None) => {}
-                    None => threads.any_damaged = true,
-                }
-            }
-            let Some(answer) = &subject.answer else {
-                continue;
-            };
-            if let Some(parent) = &answer.parent {
-                let (unread, mentions) = threads.sums.entry(parent.as_str()).or_default();
-                *unread += answer.unread;
-                *mentions += answer.mentions;
-            }
-        }
-        threads
-    }
-
-    /// The last change among what was counted; at most `evaluated`, so that no later change can
-    /// have a clock at or below it.
-    pub(super) fn rev(&self) -> Clock {
-        let changed = self.subjects.iter().filter_map(|subject| {
-            let answered = subject.answer.as_ref().map(|answer| answer.changed);
-            answered.max(self.unmuted_at(subject))
-        });
-        changed
-            .fold(self.user_changed, Clock::max)
-            .min(self.evaluated)
-    }
-
-    /// When a mute ended by itself, which changes totals without a fact.
-    fn unmuted_at(&self, subject: &Subject) -> Option<Clock> {
-        let until = subject.preference?.until;
-        (until != Millis(0) && until <= self.now).then(|| Clock::at(until))
-    }
-
-    fn since(&self, since: &Since, page: &Page<Name>) -> Reply {
-        let mut changed: BTreeSet<&ChannelKey> = since.changed.iter().collect();
-        for subject in &self.subjects {
-            let answered = subject.answer.as_ref().map(|answer| answer.changed);
-            let latest = answered.max(self.unmuted_at(subject)).unwrap_or_default();
-            // Of what can not be read it is not known whether it changed, so it is told each time.
-            let is_damaged = subject.damaged.is_some();
-            if latest > since.rev || is_damaged || changed.contains(&subject.channel) {
-                changed.insert(&subject.channel);
-            }
-        }
-        let parents = self.parents_of(&changed);
-        changed.extend(parents);
-        let subjects = self.subjects.iter().map(|subject| &subject.channel);
-        let own_or_thread = subjects.filter(|channel| changed.contains(channel));
-        let mut channels: Vec<ChannelKey> = own_or_thread.cloned().collect();
-        channels.sort_unstable();
-        let next = cut_page(&mut channels, page, ChannelKey::name);
-        self.page(channels, next)
-    }
-
-    /// The totals. There are none while one of the channels can not be read: which share of them it
-    /// has is not known, nor even its space.
-    pub(super) fn badge(&self, space: Option<&Name>) -> Result<Badge, Error> {
-        if let Some(damaged) = self.subjects.iter().find_map(|s| s.damaged.as_ref()) {
-            return Err(Error::Damaged(damaged.clone()));
-        }
-        let mut badge = Badge {
-            rev: self.rev(),
-            ..Badge::default()
-        };
-        for subject in &self.subjects {
-            let Some(answer) = &subject.answer else {
-                continue;
-            };
-            if space.is_some() && answer.space.as_ref() != space {
-                continue;
-            }
-            badge.unread += answer.unread;
-            badge.mentions += answer.mentions;
-            badge.channels += u64::from(answer.unread > 0);
-            match self.level(subject) {
-                MuteLevel::None => {
-                    badge.unmuted_unread += answer.unread;
-                    badge.unmuted_mentions += answer.mentions;
-                    badge.unmuted_channels += u64::from(answer.unread > 0);
-                }
-                MuteLevel::Mentions => {
-                    badge.unmuted_mentions += answer.direct;
-                    badge.unmuted_channels += u64::from(answer.direct > 0);
-                }
-                MuteLevel::All => {}
-            }
-        }
-        Ok(badge)
+    /// The channels that were asked for.
+    pub(super) fn asked_channels(&self) -> impl Iterator<Item = &ChannelKey> {
+        self.asked().map(|subject| &subject.channel)
     }
 
     pub(super) fn user(&self) -> &UserKey {
         &self.user
-    }
-
-    pub(super) fn asked(&self) -> &[ChannelKey] {
-        &self.asked
-    }
-
-    /// The asked channels, those that the revision of these numbers takes in beyond `told`, and the
-    /// parents of all that are threads, with their states: a parent shows the numbers of its threads.
-    pub(super) fn changed_states(&self, told: Clock) -> Vec<(ChannelKey, ReadState)> {
-        let threads = self.threads();
-        let mut channels: BTreeSet<&ChannelKey> = self.asked.iter().collect();
-        let news = self.subjects.iter().filter(|subject| {
-            let answer = subject.answer.as_ref();
-            // Of what can not be read it is not known whether it changed.
-            subject.damaged.is_some() || answer.is_some_and(|answer| answer.changed > told)
-        });
-        channels.extend(news.map(|subject| &subject.channel));
-        let parents = self.parents_of(&channels);
-        channels.extend(parents);
-        channels
-            .into_iter()
-            .filter(|channel| !self.is_damaged(channel))
-            .map(|channel| (channel.clone(), self.state_of(channel, &threads)))
-            .collect()
     }
 }

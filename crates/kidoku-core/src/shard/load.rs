@@ -374,24 +374,22 @@ impl Shard {
         query: Box<CountQuery>,
         failed: BTreeMap<ChannelKey, Error>,
     ) {
-        let missing: BTreeSet<ChannelKey> = query
-            .items
-            .iter()
-            .map(|item| &item.channel)
-            .filter(|channel| !self.channels.contains(channel) && !failed.contains_key(channel))
-            .cloned()
-            .collect();
-        if missing.is_empty() || self.complete {
-            let answers = query.items.iter().map(|item| {
-                if let Some(error) = failed.get(&item.channel) {
-                    return Err(error.clone());
-                }
-                Ok(match self.channels.get_mut(&item.channel) {
-                    Some(channel) => query.count(item, channel),
-                    None => query.count(item, &Channel::default()),
-                })
+        let mut missing: BTreeSet<ChannelKey> = BTreeSet::new();
+        let mut answers = Vec::with_capacity(query.items.len());
+        for item in &query.items {
+            answers.push(match self.channels.get_mut(&item.channel) {
+                Some(channel) => Ok(query.count(item, channel)),
+                None if self.complete => Ok(query.count(item, &Channel::default())),
+                None => match failed.get(&item.channel) {
+                    Some(error) => Err(error.clone()),
+                    None => {
+                        missing.insert(item.channel.clone());
+                        continue;
+                    }
+                },
             });
-            let answers = answers.collect();
+        }
+        if missing.is_empty() {
             return self.send(from, Body::Counted { call, answers });
         }
         self.last_call += 1;

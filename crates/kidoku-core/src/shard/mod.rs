@@ -176,7 +176,7 @@ impl Shard {
             now: Millis(0),
             users: Table::new(config.hash_seed),
             channels: Table::new(config.hash_seed.rotate_left(17)),
-            interner: Interner::new(config.hash_seed.rotate_left(34)),
+            interner: Interner::new(config.hash_seed.rotate_left(34), config.placement),
             blocked_users: BTreeMap::new(),
             blocked_channels: BTreeMap::new(),
             loads: BTreeMap::new(),

@@ -4,7 +4,6 @@ use super::channel::Channel;
 use crate::clock::{Clock, Millis};
 use crate::fact::{Cursor, Floor};
 use crate::id::{ChannelKey, MessageId, Name, Position, UserKey};
-use crate::id_set::IdSet;
 use crate::planted::{self, Bug};
 use crate::reply::LinePart;
 use crate::request::Page;
@@ -130,11 +129,12 @@ impl CountQuery {
             .filter(|id| own.binary_search(id).is_err() && channel.names(*id, self.user.name()))
             .collect();
         let own_len = u64::try_from(own.len()).unwrap_or(u64::MAX);
+        let (unread, mut ids) = channel.countable.above(line.position);
         let mut answer = CountAnswer {
-            unread: channel.countable.count_above(line.position) - own_len,
+            unread: unread - own_len,
             mentions: self.mentions(channel, line.position, &own, &direct),
             direct: u64::try_from(direct.len()).unwrap_or(u64::MAX),
-            first_unread: first_not_in(&channel.countable, line.position, &own),
+            first_unread: ids.find(|id| own.binary_search(id).is_err()),
             last: channel.last(),
             space: channel.settings.space.value.clone(),
             parent: channel.settings.parent.value.clone(),
@@ -227,9 +227,4 @@ struct Ids<'a> {
 fn above(ids: &[MessageId], line: Position) -> impl Iterator<Item = MessageId> + '_ {
     let start = ids.partition_point(|id| !line.is_before(*id));
     ids.iter().skip(start).copied()
-}
-
-fn first_not_in(set: &IdSet, line: Position, skip: &[MessageId]) -> Option<MessageId> {
-    set.iter_above(line)
-        .find(|id| skip.binary_search(id).is_err())
 }

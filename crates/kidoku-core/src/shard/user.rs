@@ -192,19 +192,17 @@ impl User {
         &self.channels
     }
 
-    /// Channels the user is in.
-    pub(crate) fn member_channels(&self) -> Vec<ChannelIndex> {
+    /// Channels the user is in, in the order of the numbers.
+    pub(crate) fn members(&self) -> impl Iterator<Item = ChannelIndex> + '_ {
         let pairs = self.channels.iter().zip(&self.marks);
-        pairs
-            .filter(|(index, marks)| {
-                if **marks & SIDE == 0 {
-                    **marks & MEMBER != 0
-                } else {
-                    self.side_member(**index)
-                }
-            })
-            .map(|(index, _)| *index)
-            .collect()
+        let members = pairs.filter(|(index, marks)| {
+            if **marks & SIDE == 0 {
+                **marks & MEMBER != 0
+            } else {
+                self.side_member(**index)
+            }
+        });
+        members.map(|(index, _)| *index)
     }
 
     fn side_member(&self, index: ChannelIndex) -> bool {

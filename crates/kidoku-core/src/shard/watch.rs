@@ -1,9 +1,9 @@
 //! Watchers: connections that want to be told when a user's numbers change. Changes are collected
 //! between ticks, so that a busy channel costs a watcher one event a tick and not one a message.
 
-use super::Shard;
 use super::count::{Counting, Purpose, Wanted};
 use super::peer::{Body, CallId};
+use super::{Shard, User};
 use crate::clock::Clock;
 use crate::id::{ChannelKey, ShardId, UserKey};
 use crate::planted::{self, Bug};
@@ -79,11 +79,17 @@ impl Watches {
     }
 
     /// An event could not be counted. Nobody was told of these channels, so they stay changed.
-    fn event_failed(&mut self, user: &UserKey, number: CallId, changed: &[ChannelKey], all: bool) {
+    fn event_failed(
+        &mut self,
+        user: &UserKey,
+        number: CallId,
+        changed: Vec<ChannelKey>,
+        all: bool,
+    ) {
         if let Some(watch) = self.event_done(user, number) {
             watch.pause = RETRY_TICKS;
             watch.changed_all |= all;
-            watch.changed.extend(changed.iter().cloned());
+            watch.changed.extend(changed);
         }
     }
 
@@ -207,11 +213,8 @@ impl Shard {
     }
 
     fn subscribe_to_all(&mut self, user: &UserKey) {
-        let members = self
-            .users
-            .get(user)
-            .map(super::User::member_channels)
-            .unwrap_or_default();
+        let known = self.users.get(user).into_iter();
+        let members: Vec<_> = known.flat_map(User::members).collect();
         for index in members {
             let Some(channel) = self.interner.key(index).cloned() else {
                 continue;
@@ -272,13 +275,8 @@ impl Shard {
         let mut changed = std::mem::take(&mut watch.changed);
         let all = std::mem::take(&mut watch.changed_all);
         if all {
-            let members = self.users.get(user).map(super::User::member_channels);
-            let members = members.unwrap_or_default();
-            changed.extend(
-                members
-                    .iter()
-                    .filter_map(|index| self.interner.key(*index).cloned()),
-            );
+            let members = self.users.get(user).into_iter().flat_map(User::members);
+            changed.extend(members.filter_map(|index| self.interner.key(index).cloned()));
         }
         let changed: Vec<ChannelKey> = changed.into_iter().collect();
         let purpose = Purpose::Event { all, number };
@@ -288,8 +286,9 @@ impl Shard {
     /// The store could not be read. It is tried again in a while.
     pub(super) fn fail_event(&mut self, counting: &Counting) {
         if let Purpose::Event { all, number } = counting.purpose {
-            let (user, asked) = (counting.user(), counting.asked());
-            self.watches.event_failed(user, number, asked, all);
+            let asked = counting.asked_channels().cloned().collect();
+            self.watches
+                .event_failed(counting.user(), number, asked, all);
         }
     }
 

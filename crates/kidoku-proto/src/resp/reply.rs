@@ -1,6 +1,6 @@
 //! Kidoku's replies and device events as RESP values, with the field names of the command reference.
 
-use super::write::Writer;
+use super::write::{Writer, framed};
 use crate::error::CommandError;
 use kidoku_core::clock::Clock;
 use kidoku_core::error::Error;
@@ -220,10 +220,10 @@ pub fn write_reply(writer: &mut Writer<'_>, reply: &Reply, context: &ReplyContex
             messages,
         } => {
             writer.map(4);
-            field(writer, "erased_at", clock.millis().0);
-            field(writer, "channels", *channels);
-            field(writer, "mentions", *mentions);
-            field(writer, "messages", *messages);
+            field(writer, framed!("erased_at"), clock.millis().0);
+            field(writer, framed!("channels"), *channels);
+            field(writer, framed!("mentions"), *mentions);
+            field(writer, framed!("messages"), *messages);
         }
         Reply::Resolved(ids) => Ids::default().write_list(writer, ids),
         Reply::Names(names) => {
@@ -244,7 +244,7 @@ pub fn write_event(writer: &mut Writer<'_>, event: &Event, names: Option<&dyn Id
     revision(writer, event.rev);
     channel_states(writer, &event.channels, names);
     damaged_channels(writer, &event.damaged);
-    writer.text("badge");
+    writer.framed(framed!("badge"));
     match &event.badge {
         Some(totals) => badge(writer, totals),
         None => writer.null(),
@@ -294,12 +294,15 @@ impl Ids<'_> {
 /// Fields that [`read_state_fields`] writes of a state with nothing damaged beside it.
 const READ_STATE_FIELDS: usize = 10;
 
+/// Bytes of a channel's state with ids of eighteen digits, about.
+const CHANNEL_STATE_BYTES: usize = 280;
+
 fn fields_of(state: &ReadState) -> usize {
     READ_STATE_FIELDS + usize::from(state.threads_damaged)
 }
 
-fn field(writer: &mut Writer<'_>, name: &str, value: u64) {
-    writer.text(name);
+fn field(writer: &mut Writer<'_>, name: &'static [u8], value: u64) {
+    writer.framed(name);
     writer.number(value);
 }
 
@@ -309,24 +312,24 @@ fn read_state(writer: &mut Writer<'_>, state: &ReadState, ids: &Ids<'_>) {
 }
 
 fn read_state_fields(writer: &mut Writer<'_>, state: &ReadState, ids: &Ids<'_>) {
-    field(writer, "unread", state.unread);
-    field(writer, "mentions", state.mentions);
-    writer.text("first_unread");
+    field(writer, framed!("unread"), state.unread);
+    field(writer, framed!("mentions"), state.mentions);
+    writer.framed(framed!("first_unread"));
     ids.write_optional(writer, state.first_unread);
-    writer.text("cursor");
+    writer.framed(framed!("cursor"));
     ids.write_position(writer, state.cursor);
-    writer.text("era");
+    writer.framed(framed!("era"));
     writer.decimal(state.era.0);
-    writer.text("last");
+    writer.framed(framed!("last"));
     ids.write_optional(writer, state.last);
-    writer.text("muted");
+    writer.framed(framed!("muted"));
     writer.text(state.muted.as_str());
-    writer.text("member");
+    writer.framed(framed!("member"));
     writer.boolean(state.member);
-    field(writer, "threads_unread", state.threads_unread);
-    field(writer, "threads_mentions", state.threads_mentions);
+    field(writer, framed!("threads_unread"), state.threads_unread);
+    field(writer, framed!("threads_mentions"), state.threads_mentions);
     if state.threads_damaged {
-        writer.text("threads_damaged");
+        writer.framed(framed!("threads_damaged"));
         writer.boolean(true);
     }
 }
@@ -336,7 +339,7 @@ fn damaged_channels(writer: &mut Writer<'_>, damaged: &[ChannelKey]) {
     if damaged.is_empty() {
         return;
     }
-    writer.text("damaged");
+    writer.framed(framed!("damaged"));
     writer.array(damaged.len());
     damaged
         .iter()
@@ -348,11 +351,12 @@ fn channel_states(
     channels: &[(ChannelKey, ReadState)],
     names: Option<&dyn IdNames>,
 ) {
-    writer.text("channels");
+    writer.framed(framed!("channels"));
     writer.array(channels.len());
+    writer.reserve(channels.len() * CHANNEL_STATE_BYTES);
     for (channel, state) in channels {
         writer.map(1 + fields_of(state));
-        writer.text("channel");
+        writer.framed(framed!("channel"));
         writer.text(channel.name());
         read_state_fields(
             writer,
@@ -366,7 +370,7 @@ fn channel_states(
 }
 
 fn revision(writer: &mut Writer<'_>, rev: Clock) {
-    writer.text("rev");
+    writer.framed(framed!("rev"));
     writer.decimal(rev.0);
 }
 
@@ -378,18 +382,18 @@ fn optional_name(writer: &mut Writer<'_>, name: Option<&Name>) {
 }
 
 fn next_name(writer: &mut Writer<'_>, next: Option<&Name>) {
-    writer.text("next");
+    writer.framed(framed!("next"));
     optional_name(writer, next);
 }
 
 fn badge(writer: &mut Writer<'_>, badge: &Badge) {
     writer.map(7);
-    field(writer, "unread", badge.unread);
-    field(writer, "mentions", badge.mentions);
-    field(writer, "channels", badge.channels);
-    field(writer, "unmuted_unread", badge.unmuted_unread);
-    field(writer, "unmuted_mentions", badge.unmuted_mentions);
-    field(writer, "unmuted_channels", badge.unmuted_channels);
+    field(writer, framed!("unread"), badge.unread);
+    field(writer, framed!("mentions"), badge.mentions);
+    field(writer, framed!("channels"), badge.channels);
+    field(writer, framed!("unmuted_unread"), badge.unmuted_unread);
+    field(writer, framed!("unmuted_mentions"), badge.unmuted_mentions);
+    field(writer, framed!("unmuted_channels"), badge.unmuted_channels);
     revision(writer, badge.rev);
 }
 
@@ -400,10 +404,10 @@ fn seen(
     page: Option<(&[UserKey], Option<&Name>)>,
 ) {
     writer.map(if page.is_some() { 4 } else { 2 });
-    field(writer, "count", count);
-    field(writer, "members", members);
+    field(writer, framed!("count"), count);
+    field(writer, framed!("members"), members);
     if let Some((users, next)) = page {
-        writer.text("users");
+        writer.framed(framed!("users"));
         writer.array(users.len());
         users.iter().for_each(|user| writer.text(user.name()));
         next_name(writer, next);
@@ -417,39 +421,39 @@ fn settings(
     receipts: Receipts,
 ) {
     writer.map(3);
-    writer.text("space");
+    writer.framed(framed!("space"));
     optional_name(writer, space);
-    writer.text("parent");
+    writer.framed(framed!("parent"));
     optional_name(writer, parent);
-    writer.text("receipts");
+    writer.framed(framed!("receipts"));
     writer.text(receipts.as_str());
 }
 
 fn explain(writer: &mut Writer<'_>, explanation: &Explanation, ids: &Ids<'_>) {
     writer.map(11);
-    writer.text("state");
+    writer.framed(framed!("state"));
     read_state(writer, &explanation.state, ids);
-    writer.text("line");
+    writer.framed(framed!("line"));
     ids.write_position(writer, explanation.line);
-    writer.text("part");
+    writer.framed(framed!("part"));
     writer.text(explanation.part.as_str());
-    writer.text("set_at");
+    writer.framed(framed!("set_at"));
     match explanation.set_at {
         Some(time) => writer.number(time.0),
         None => writer.null(),
     }
-    writer.text("floor");
+    writer.framed(framed!("floor"));
     ids.write_position(writer, explanation.floor);
-    writer.text("join");
+    writer.framed(framed!("join"));
     ids.write_position(writer, explanation.join);
-    writer.text("trim");
+    writer.framed(framed!("trim"));
     ids.write_position(writer, explanation.trim);
-    writer.text("unread_ids");
+    writer.framed(framed!("unread_ids"));
     ids.write_list(writer, &explanation.unread_ids);
-    writer.text("mention_ids");
+    writer.framed(framed!("mention_ids"));
     ids.write_list(writer, &explanation.mention_ids);
-    field(writer, "own", explanation.own);
-    writer.text("next");
+    field(writer, framed!("own"), explanation.own);
+    writer.framed(framed!("next"));
     ids.write_optional(writer, explanation.next);
 }
 

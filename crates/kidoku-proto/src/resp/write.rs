@@ -70,12 +70,20 @@ impl<'a> Writer<'a> {
         self.bulk(text.as_bytes());
     }
 
+    /// A string that was framed when the program was compiled.
+    pub fn framed(&mut self, frame: &'static [u8]) {
+        self.out.extend_from_slice(frame);
+    }
+
+    /// Makes room for about so many bytes more, so that a long reply is not moved while it grows.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// A number, as an integer where it fits a signed 64-bit one, else as a string of digits.
     pub fn number(&mut self, value: u64) {
         if i64::try_from(value).is_ok() {
-            self.out.push(b':');
-            push_decimal(self.out, value);
-            self.line_end();
+            self.line(b':', value);
         } else {
             self.decimal(value);
         }
@@ -83,18 +91,25 @@ impl<'a> Writer<'a> {
 
     /// An integer.
     pub fn integer(&mut self, value: i64) {
-        self.out.push(b':');
         if value < 0 {
-            self.out.push(b'-');
+            self.out.extend_from_slice(b":-");
+            push_decimal(self.out, value.unsigned_abs());
+            self.line_end();
+        } else {
+            self.line(b':', value.unsigned_abs());
         }
-        push_decimal(self.out, value.unsigned_abs());
-        self.line_end();
     }
 
     /// A number as a string of digits, for what clients must not do arithmetic with.
     pub fn decimal(&mut self, value: u64) {
-        let mut digits = [0; DIGITS_MAX];
-        self.bulk(decimal_digits(value, &mut digits));
+        let mut text = Digits::new();
+        text.before(b"\r\n");
+        text.number(value);
+        let length = text.len() - 2;
+        text.before(b"\r\n");
+        text.number(u64::try_from(length).unwrap_or_default());
+        text.before(b"$");
+        self.out.extend_from_slice(text.as_slice());
     }
 
     /// True or false; in RESP2 the integers 1 and 0.
@@ -128,9 +143,21 @@ impl<'a> Writer<'a> {
     }
 
     fn header(&mut self, kind: u8, len: usize) {
-        self.out.push(kind);
-        push_decimal(self.out, u64::try_from(len).unwrap_or(u64::MAX));
-        self.line_end();
+        self.line(kind, u64::try_from(len).unwrap_or(u64::MAX));
+    }
+
+    /// A kind, a number and the end of the line. Most numbers have one digit.
+    fn line(&mut self, kind: u8, value: u64) {
+        if let Some(digit) = u8::try_from(value).ok().filter(|digit| *digit < 10) {
+            return self
+                .out
+                .extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']);
+        }
+        let mut text = Digits::new();
+        text.before(b"\r\n");
+        text.number(value);
+        text.before(&[kind]);
+        self.out.extend_from_slice(text.as_slice());
     }
 
     fn line_end(&mut self) {
@@ -138,28 +165,106 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Digits of the greatest 64-bit number.
-const DIGITS_MAX: usize = 20;
-const DIGITS: &[u8; 10] = b"0123456789";
-
 /// Appends a number in decimal.
 pub fn push_decimal(out: &mut Vec<u8>, value: u64) {
-    let mut digits = [0; DIGITS_MAX];
-    out.extend_from_slice(decimal_digits(value, &mut digits));
+    let mut digits = Digits::new();
+    digits.number(value);
+    out.extend_from_slice(digits.as_slice());
 }
 
-fn decimal_digits(mut value: u64, digits: &mut [u8; DIGITS_MAX]) -> &[u8] {
-    let mut start = DIGITS_MAX;
-    loop {
-        start -= 1;
-        let digit = usize::try_from(value % 10).unwrap_or_default();
-        digits[start] = DIGITS[digit];
-        value /= 10;
-        if value == 0 {
-            return &digits[start..];
+/// A number and what frames it, written from its end.
+struct Digits {
+    bytes: [u8; Self::MAX],
+    start: usize,
+}
+
+/// 00 to 99, so that half as many divisions are needed.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number: u8 = 0;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
+
+impl Digits {
+    /// The greatest 64-bit number has 20 digits; a kind, their number and two line ends frame them.
+    const MAX: usize = 20 + 1 + 2 + 2 * 2;
+
+    fn new() -> Self {
+        Self {
+            bytes: [0; Self::MAX],
+            start: Self::MAX,
         }
     }
+
+    fn len(&self) -> usize {
+        Self::MAX - self.start
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn before(&mut self, text: &[u8]) {
+        let end = self.start;
+        self.start -= text.len();
+        self.bytes[self.start..end].copy_from_slice(text);
+    }
+
+    fn number(&mut self, mut value: u64) {
+        while value >= 100 {
+            self.before(&PAIRS[usize::try_from(value % 100).unwrap_or_default()]);
+            value /= 100;
+        }
+        let pair = &PAIRS[usize::try_from(value).unwrap_or_default()];
+        self.before(if value < 10 { &pair[1..] } else { pair });
+    }
 }
+
+/// Bytes of a text of up to 99 bytes with its frame.
+pub(crate) const fn frame_len(text: &str) -> usize {
+    let length = text.len();
+    assert!(length < 100, "the length has two digits at most");
+    length + if length < 10 { 6 } else { 7 }
+}
+
+/// A text of `LEN` bytes with its frame, which is the same in both versions of RESP.
+pub(crate) const fn frame<const LEN: usize>(text: &str) -> [u8; LEN] {
+    let text = text.as_bytes();
+    let mut frame = [0; LEN];
+    frame[0] = b'$';
+    let [tens, ones] = PAIRS[text.len()];
+    let mut at = 1;
+    if tens != b'0' {
+        frame[at] = tens;
+        at += 1;
+    }
+    frame[at] = ones;
+    frame[at + 1] = b'\r';
+    frame[at + 2] = b'\n';
+    at += 3;
+    let mut next = 0;
+    while next < text.len() {
+        frame[at] = text[next];
+        at += 1;
+        next += 1;
+    }
+    frame[at] = b'\r';
+    frame[at + 1] = b'\n';
+    frame
+}
+
+/// A literal as a bulk string, framed when the program is compiled: the names of fields are most of
+/// what a reply is made of.
+macro_rules! framed {
+    ($text:literal) => {
+        const { &$crate::resp::write::frame::<{ $crate::resp::write::frame_len($text) }>($text) }
+    };
+}
+pub(crate) use framed;
 
 #[cfg(test)]
 mod tests {
@@ -182,6 +287,9 @@ mod tests {
         check(|w| w.status("OK"), "+OK\r\n", "+OK\r\n");
         check(|w| w.text("é"), "$2\r\né\r\n", "$2\r\né\r\n");
         check(|w| w.bulk(b""), "$0\r\n\r\n", "$0\r\n\r\n");
+        check(|w| w.framed(framed!("é")), "$2\r\né\r\n", "$2\r\né\r\n");
+        let long = "$16\r\nthreads_mentions\r\n";
+        check(|w| w.framed(framed!("threads_mentions")), long, long);
         check(|w| w.array(0), "*0\r\n", "*0\r\n");
         check(|w| w.map(2), "*4\r\n", "%2\r\n");
         check(|w| w.set(2), "*2\r\n", "~2\r\n");
@@ -204,6 +312,24 @@ mod tests {
         check(|w| w.number(9_223_372_036_854_775_808), above, above);
         let most = "$20\r\n18446744073709551615\r\n";
         check(|w| w.number(u64::MAX), most, most);
+    }
+
+    #[test]
+    fn every_number_of_digits_is_written_as_the_language_does() {
+        let ends = (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) - 1]);
+        let tens = (0..20).flat_map(|n| [10_u64.pow(n), 10_u64.pow(n) - 1, 10_u64.pow(n) + 1]);
+        for value in (0..1_000).chain(ends).chain(tens).chain([u64::MAX]) {
+            let digits = value.to_string();
+            let text = format!("${}\r\n{digits}\r\n", digits.len());
+            check(|w| w.decimal(value), &text, &text);
+            let mut plain = Vec::new();
+            push_decimal(&mut plain, value);
+            assert_eq!(plain, digits.as_bytes());
+            if i64::try_from(value).is_ok() {
+                let line = format!(":{digits}\r\n");
+                check(|w| w.number(value), &line, &line);
+            }
+        }
     }
 
     #[test]

@@ -8,11 +8,10 @@ use crate::reply::{Explanation, LinePart};
 
 impl Counting {
     pub(super) fn explanation(&self, stored: &StateRow) -> Explanation {
-        let channel = self.asked.first();
-        let state = channel
-            .map(|channel| self.state_of(channel, &self.threads()))
+        let subject = self.asked().next();
+        let state = subject
+            .map(|subject| self.state_of(subject, &self.threads()))
             .unwrap_or_default();
-        let subject = channel.and_then(|channel| self.subject(channel));
         let answer = subject.and_then(|subject| subject.answer.as_ref());
         let membership = stored.membership.unwrap_or_default();
         let mut explanation = Explanation {

@@ -1,19 +1,19 @@
 //! Which channels show the numbers of threads, and so change with them.
 
 use super::Counting;
-use crate::id::ChannelKey;
 use std::collections::BTreeSet;
 
 impl Counting {
-    /// The counted channels that show numbers of these. Of what can not be read it may not be known
-    /// whose thread it is: then every channel says that its threads are not all counted.
-    pub(super) fn parents_of<'a>(
-        &'a self,
-        channels: &BTreeSet<&'a ChannelKey>,
-    ) -> Vec<&'a ChannelKey> {
+    /// Marks the counted channels that show numbers of the marked ones. Of what can not be read it may
+    /// not be known whose thread it is: then every channel says that its threads are not all counted.
+    pub(super) fn add_parents(&self, marks: &mut [bool]) {
         let mut parents = BTreeSet::new();
         let mut any = false;
-        for subject in channels.iter().filter_map(|channel| self.subject(channel)) {
+        let marked = self.subjects.iter().zip(marks.iter());
+        for subject in marked
+            .filter(|(_, mark)| **mark)
+            .map(|(subject, _)| subject)
+        {
             let answered = subject.answer.as_ref();
             let parent = match &subject.damaged {
                 Some(damaged) => {
@@ -24,10 +24,11 @@ impl Counting {
             };
             parents.extend(parent.map(|parent| parent.as_str()));
         }
-        let members = self.subjects.iter().filter(|subject| subject.member);
-        let shown = members.map(|subject| &subject.channel);
-        shown
-            .filter(|channel| any || parents.contains(channel.name()))
-            .collect()
+        if !any && parents.is_empty() {
+            return;
+        }
+        for (subject, mark) in self.subjects.iter().zip(marks) {
+            *mark |= subject.member && (any || parents.contains(subject.channel.name()));
+        }
     }
 }
