@@ -55,6 +55,9 @@ pub struct CheckpointOptions {
     pub replay_bytes_max: usize,
     /// The longest to wait after a failed flush; after the first few it is less. Default 1 s.
     pub retry_interval: Duration,
+    /// Done first by the thread that flushes, which nobody waits for: it may let others go first. Default
+    /// nothing.
+    pub begin_flushing: fn(),
 }
 
 impl Default for CheckpointOptions {
@@ -67,6 +70,7 @@ impl Default for CheckpointOptions {
             settle_interval: Duration::from_secs(30),
             replay_bytes_max: 64 * 1024 * 1024,
             retry_interval: Duration::from_secs(1),
+            begin_flushing: || (),
         }
     }
 }
@@ -176,7 +180,8 @@ impl Checkpoint {
         };
         checkpoint.spawn("kidoku-merge", Shared::run_merger)?;
         checkpoint.spawn("kidoku-flush", move |shared| {
-            shared.run_flusher(&on_flushed)
+            (options.begin_flushing)();
+            shared.run_flusher(&on_flushed);
         })?;
         checkpoint.spawn("kidoku-load-1", Shared::run_loader)?;
         checkpoint.spawn("kidoku-load-2", Shared::run_loader)?;

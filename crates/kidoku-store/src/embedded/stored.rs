@@ -17,8 +17,9 @@ const TOGETHER: usize = 6;
 /// Rows of one partition read in order at most, before it is looked whether they are worth it.
 const TOGETHER_MAX: usize = 1_024;
 
-/// Stored rows passed over between two keys before they count as too far apart.
-const PASSED_MAX: usize = 16;
+/// Stored rows passed over between two keys before they count as too far apart. With a twentieth of ten
+/// million rows in a group, 32 took a tenth less processor than 16, and 64 a tenth more.
+const PASSED_MAX: usize = 32;
 
 /// Keys that are looked up one by one after some were too far apart.
 const APART: usize = 64;

@@ -123,7 +123,8 @@ impl Storage {
             table_rows_min: config.checkpoint.table_rows,
             ..EmbeddedOptions::default()
         };
-        let store = Arc::new(Embedded::open_settled(&store_dir, options)?);
+        let open = || Embedded::open_settled(&store_dir, options);
+        let store = Arc::new(super::priority::behind(open)??);
         let rot = store.rot();
         let store_is_empty = store.is_empty()?;
         let embedded = Arc::clone(&store);
@@ -239,6 +240,7 @@ fn start_checkpoint(
     let options = CheckpointOptions {
         overlay_bytes_max: config.checkpoint.overlay_bytes,
         flush_interval: Duration::from_millis(config.checkpoint.interval_ms),
+        begin_flushing: super::priority::go_behind,
         ..CheckpointOptions::default()
     };
     let options = match config.durability {
