@@ -153,10 +153,31 @@ enum Item<M> {
 
 struct Queue<M> {
     items: Vec<Item<M>>,
+    /// Records among them.
+    records: u64,
     next: Lsn,
-    /// The writer sleeps: whoever adds something wakes it.
+    /// The writer sleeps: whoever makes the queue ready wakes it.
     idle: bool,
+    /// Records the writer has time to wait for.
+    wanted: u64,
     closed: bool,
+}
+
+impl<M> Queue<M> {
+    /// True when the writer should not wait for more.
+    fn is_ready(&self) -> bool {
+        match self.items.last() {
+            None => self.closed,
+            // Somebody waits for a load.
+            Some(Item::Marker(_)) => true,
+            Some(Item::Records { .. }) => self.closed || self.records >= self.wanted,
+        }
+    }
+
+    fn take(&mut self) -> Vec<Item<M>> {
+        self.records = 0;
+        std::mem::take(&mut self.items)
+    }
 }
 
 /// What appenders, committer and writer share.
@@ -179,8 +200,10 @@ impl<M> Shared<M> {
             options,
             queue: Mutex::new(Queue {
                 items: Vec::new(),
+                records: 0,
                 next: last.next(),
                 idle: false,
+                wanted: 0,
                 closed: false,
             }),
             wake: Condvar::new(),
@@ -198,11 +221,12 @@ impl<M> Shared<M> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives back the lock and wakes the writer if it sleeps.
+    /// Gives back the lock and wakes the writer if it sleeps and should not.
     fn release(&self, mut queue: MutexGuard<'_, Queue<M>>) {
-        let idle = std::mem::take(&mut queue.idle);
+        let wakes = queue.idle && queue.is_ready();
+        queue.idle &= !wakes;
         drop(queue);
-        if idle {
+        if wakes {
             self.wake.notify_one();
         }
     }
@@ -268,6 +292,7 @@ impl<M: Send + 'static> Appender<M> {
         }
         let first = queue.next;
         queue.next = first.plus(u64::from(count));
+        queue.records += u64::from(count);
         match queue.items.last_mut() {
             Some(Item::Records {
                 count: batch_count,

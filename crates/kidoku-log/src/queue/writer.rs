@@ -1,19 +1,26 @@
 //! The thread that drives a [`Committer`].
 
-use super::{Committer, Item, Shared, Sink};
+use super::{Committer, Item, Queue, Shared, Sink};
 use crate::disk::Disk;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 /// Records of a group from which on so many wait at a time that the next ones are given time to gather: a
-/// sync takes a fifth of a millisecond of processor, however few records it is for.
+/// sync takes some fifty to a hundred microseconds of processor, however few records it is for.
 const GROUP_BUSY: u64 = 64;
 
 /// From the beginning of such a group to the next one at the least. Below, whoever waits alone would wait
 /// for nobody.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// The same after a smaller group while which others came: so many times as long as it took, so long for
+/// each record of the group and of the others, and at the most so long, whichever ends first. And no longer
+/// than until there are as many again: where the same few ask again and again, nobody else will come.
+const GATHER_FEW_TIMES: u32 = 5;
+const GATHER_FEW_EACH: Duration = Duration::from_micros(64);
+const GATHER_FEW_MAX: Duration = Duration::from_millis(1);
 
 /// The log's thread. Dropping it closes the log too, but only [`Writer::close`] says how that went.
 pub struct Writer<M> {
@@ -111,7 +118,7 @@ fn run<D: Disk, M: Send + 'static, S: Sink<M>>(
         } else if retry_at.is_none() {
             retry_at = Some(Instant::now() + pause);
         }
-        std::thread::sleep(time_to_gather(count, begun.elapsed()));
+        gather(&shared, count, begun.elapsed());
     }
 }
 
@@ -123,64 +130,152 @@ fn records<M>(items: &[Item<M>]) -> u64 {
     counts.sum()
 }
 
-/// How long to wait before the next group, after one of `count` records that was begun so long ago.
-fn time_to_gather(count: u64, since: Duration) -> Duration {
-    if count < GROUP_BUSY {
-        return Duration::ZERO;
+/// Lets the next group gather after one of `count` records that took so long.
+fn gather<M>(shared: &Shared<M>, count: u64, took: Duration) {
+    let queue = shared.lock();
+    let (wanted, time) = to_gather(count, queue.records, took);
+    if !time.is_zero() {
+        drop(wait_for(shared, queue, wanted, time));
     }
-    GATHER.saturating_sub(since)
+}
+
+/// How many records to wait for, and how long at most, after a group of `count` records that took so long
+/// and during which `more` came.
+fn to_gather(count: u64, more: u64, took: Duration) -> (u64, Duration) {
+    if count >= GROUP_BUSY {
+        return (u64::MAX, GATHER.saturating_sub(took));
+    }
+    if count == 0 || more == 0 {
+        return (0, Duration::ZERO);
+    }
+    let wanted = count + more;
+    let each = GATHER_FEW_EACH * u32::try_from(wanted).unwrap_or(u32::MAX);
+    let time = each.min(took * GATHER_FEW_TIMES).min(GATHER_FEW_MAX);
+    (wanted, time.saturating_sub(took))
 }
 
 /// Waits until something is queued and takes all of it; nothing when `patience` ends before. `None`
 /// when the queue is closed and empty.
 fn take<M>(shared: &Shared<M>, patience: Option<Duration>) -> Option<Vec<Item<M>>> {
-    let started = Instant::now();
     let mut queue = shared.lock();
-    loop {
-        if !queue.items.is_empty() {
-            return Some(std::mem::take(&mut queue.items));
-        }
-        if queue.closed {
-            return None;
+    if queue.items.is_empty() && !queue.closed {
+        queue = match patience {
+            None => wait(shared, queue),
+            Some(patience) => wait_for(shared, queue, 0, patience),
+        };
+    }
+    if queue.items.is_empty() && queue.closed {
+        return None;
+    }
+    Some(queue.take())
+}
+
+/// Waits until something is queued or the queue is closed.
+fn wait<'a, M>(
+    shared: &'a Shared<M>,
+    mut queue: MutexGuard<'a, Queue<M>>,
+) -> MutexGuard<'a, Queue<M>> {
+    while !queue.is_ready() {
+        queue.idle = true;
+        let waited = shared.wake.wait(queue);
+        queue = waited.unwrap_or_else(PoisonError::into_inner);
+    }
+    queue.idle = false;
+    queue
+}
+
+/// Waits until so many records are queued, or a marker, or the queue is closed, but no longer than
+/// `patience`.
+fn wait_for<'a, M>(
+    shared: &'a Shared<M>,
+    mut queue: MutexGuard<'a, Queue<M>>,
+    wanted: u64,
+    patience: Duration,
+) -> MutexGuard<'a, Queue<M>> {
+    let started = Instant::now();
+    queue.wanted = wanted;
+    while !queue.is_ready() {
+        let left = patience.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            break;
         }
         queue.idle = true;
-        queue = match patience {
-            None => shared
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner),
-            Some(patience) => {
-                let left = patience.saturating_sub(started.elapsed());
-                if left.is_zero() {
-                    queue.idle = false;
-                    return Some(Vec::new());
-                }
-                let (queue, _) = shared
-                    .wake
-                    .wait_timeout(queue, left)
-                    .unwrap_or_else(PoisonError::into_inner);
-                queue
-            }
-        };
-        queue.idle = false;
+        let waited = shared.wake.wait_timeout(queue, left);
+        (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
     }
+    queue.idle = false;
+    queue.wanted = 0;
+    queue
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Lsn;
+    use crate::queue::{Appender, QueueOptions};
+
+    /// Waits for three records, for ever, while something is done; how many have come then.
+    fn came(what: impl FnOnce(&Appender<u32>)) -> u64 {
+        let shared = Shared::new(QueueOptions::default(), Lsn::NONE);
+        let appender = Appender {
+            shared: Arc::clone(&shared),
+        };
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| wait_for(&shared, shared.lock(), 3, Duration::MAX).records);
+            while !shared.lock().idle {
+                std::thread::yield_now();
+            }
+            what(&appender);
+            waiting.join().unwrap()
+        })
+    }
 
     #[test]
-    fn only_while_many_wait_at_a_time_the_next_ones_gather() {
-        let ms = Duration::from_millis;
-        for (count, since, pause) in [
-            (0, ms(0), ms(0)),
-            (GROUP_BUSY - 1, ms(0), ms(0)),
-            (GROUP_BUSY, ms(0), GATHER),
-            (GROUP_BUSY, ms(1), GATHER - ms(1)),
-            (1_000_000, GATHER + ms(1), ms(0)),
+    fn who_gathers_waits_for_so_many_or_a_load_or_the_end() {
+        let append = |appender: &Appender<u32>, count: u8| {
+            let record = [1, 0, 0, 0, 7].repeat(count.into());
+            appender.append(&record, count.into()).unwrap();
+        };
+        let in_turns = |appender: &Appender<u32>| {
+            append(appender, 1);
+            append(appender, 1);
+            assert!(appender.shared.lock().idle, "two of three have come");
+            append(appender, 2);
+        };
+        assert_eq!(came(in_turns), 4);
+        let marked = |appender: &Appender<u32>| {
+            append(appender, 1);
+            appender.mark(5).unwrap();
+        };
+        assert_eq!(came(marked), 1);
+        assert_eq!(came(|appender| appender.shared.close()), 0);
+    }
+
+    #[test]
+    fn many_gather_for_long_and_few_only_while_others_come() {
+        let (ms, us) = (Duration::from_millis, Duration::from_micros);
+        let none = (0, Duration::ZERO);
+        for (count, more, took, expected) in [
+            (0, 5, ms(0), none),
+            (1, 0, us(200), none),
+            (GROUP_BUSY - 1, 0, us(200), none),
+            (1, 1, us(100), (2, us(28))),
+            (1, 1, us(200), (2, us(0))),
+            (3, 4, us(20), (7, us(80))),
+            (3, 4, us(200), (7, us(248))),
+            (30, 20, us(200), (50, us(800))),
+            // A slow disk lets them gather anyway.
+            (3, 4, ms(5), (7, ms(0))),
+            (GROUP_BUSY, 0, ms(0), (u64::MAX, GATHER)),
+            (GROUP_BUSY, 7, ms(1), (u64::MAX, GATHER - ms(1))),
+            (1_000_000, 0, GATHER + ms(1), (u64::MAX, ms(0))),
         ] {
-            assert_eq!(time_to_gather(count, since), pause, "{count} {since:?}");
+            assert_eq!(
+                to_gather(count, more, took),
+                expected,
+                "{count} {more} {took:?}"
+            );
         }
     }
 }
