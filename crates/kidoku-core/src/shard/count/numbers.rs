@@ -59,12 +59,12 @@ impl Counting {
             Purpose::Many => Reply::ReadStates(self.states(&threads)?),
             Purpose::State {
                 since: None, next, ..
-            } => self.page(&self.asked, next.clone()),
+            } => self.page(&self.asked, next.clone(), &threads),
             Purpose::State {
                 since: Some(since),
                 page,
                 ..
-            } => self.since(*since, page),
+            } => self.since(*since, page, &threads),
             Purpose::Badge { space } => Reply::Badge(Box::new(self.badge(space.as_ref())?)),
             Purpose::Explain { stored, .. } => {
                 self.states(&threads)?;
@@ -84,8 +84,7 @@ impl Counting {
     }
 
     /// A page of channels with their states, but for those that can not be read.
-    fn page(&self, places: &[usize], next: Option<Name>) -> Reply {
-        let threads = self.threads();
+    fn page(&self, places: &[usize], next: Option<Name>, threads: &Threads<'_>) -> Reply {
         let mut channels = Vec::with_capacity(places.len());
         let mut damaged = Vec::new();
         for subject in places.iter().filter_map(|place| self.subjects.get(*place)) {
@@ -93,7 +92,7 @@ impl Counting {
             if subject.damaged.is_some() {
                 damaged.push(channel);
             } else {
-                channels.push((channel, self.state_of(subject, &threads)));
+                channels.push((channel, self.state_of(subject, threads)));
             }
         }
         Reply::State {
@@ -172,7 +171,7 @@ impl Counting {
         (until != Millis(0) && until <= self.now).then(|| Clock::at(until))
     }
 
-    fn since(&self, since: Clock, page: &Page<Name>) -> Reply {
+    fn since(&self, since: Clock, page: &Page<Name>, threads: &Threads<'_>) -> Reply {
         let is_news = |subject: &Subject| {
             let answered = subject.answer.as_ref().map(|answer| answer.changed);
             let latest = answered.max(self.unmuted_at(subject)).unwrap_or_default();
@@ -182,7 +181,7 @@ impl Counting {
         let mut places = self.asked_or(is_news);
         let name = |place: &usize| self.subjects.get(*place).map_or("", |s| s.channel.name());
         let next = cut_page(&mut places, page, name);
-        self.page(&places, next)
+        self.page(&places, next, threads)
     }
 
     /// Places of the subjects that were asked for or for which something holds, and of the parents of

@@ -23,6 +23,13 @@ impl Wanted<'_> {
             Self::Listed(_) => &[],
         }
     }
+
+    fn listed(&self) -> &[ChannelIndex] {
+        match self {
+            Self::Listed(listed) => listed,
+            Self::Channels(_) | Self::All(_) => &[],
+        }
+    }
 }
 
 impl Shard {
@@ -33,45 +40,45 @@ impl Shard {
         known: &User,
         wanted: &Wanted<'_>,
     ) -> Vec<(ChannelKey, Option<ChannelIndex>)> {
-        let indexes = self.indexes(known, wanted);
-        let mut chosen = Vec::with_capacity(indexes.len());
+        let mut indexes = wanted.listed().to_vec();
+        let mut strangers = Vec::new();
+        for key in wanted.keys() {
+            match self.interner.find(key) {
+                Some(index) => indexes.push(index),
+                None => strangers.push((key.clone(), None)),
+            }
+        }
+        self.add_members(known, wanted, &mut indexes);
+        let mut chosen = Vec::with_capacity(indexes.len() + strangers.len());
         for index in indexes {
             if let Some(channel) = self.interner.key(index) {
                 chosen.push((channel.clone(), Some(index)));
             }
         }
-        let strangers = wanted.keys().iter();
-        let strangers = strangers.filter(|channel| self.interner.find(channel).is_none());
-        let numbered = chosen.len();
-        chosen.extend(strangers.map(|channel| (channel.clone(), None)));
-        if chosen.len() > numbered {
+        if !strangers.is_empty() {
+            chosen.append(&mut strangers);
             chosen.sort_unstable();
             chosen.dedup();
         }
         chosen
     }
 
-    /// The channels to ask about that have a number here, in the order of their names.
-    fn indexes(&self, known: &User, wanted: &Wanted<'_>) -> Vec<ChannelIndex> {
-        let (listed, keys): (&[_], _) = match wanted {
-            Wanted::Listed(listed) => (listed, &[][..]),
-            Wanted::Channels(keys) | Wanted::All(keys) => (&[], *keys),
-        };
+    /// Adds what the user is in to the channels that are wanted and have a number here, as far as it has
+    /// to be asked about too, and puts all into the order of their names.
+    fn add_members(&self, known: &User, wanted: &Wanted<'_>, indexes: &mut Vec<ChannelIndex>) {
+        let (listed, keys) = (wanted.listed(), wanted.keys());
         let names = LazyCell::new(|| self.names_of(listed, keys));
         let is_wanted = |index: &ChannelIndex| match (wanted, self.interner.parent(*index)) {
             (Wanted::All(_), _) | (_, Parent::Unknown) => true,
             (_, Parent::Known(Some(parent))) => names.contains(parent.as_str()),
             (_, Parent::Known(None)) => false,
         };
-        let mut indexes = listed.to_vec();
-        indexes.extend(keys.iter().filter_map(|key| self.interner.find(key)));
         let asked = indexes.len();
         indexes.extend(known.members().filter(is_wanted));
         if indexes.len() > asked || listed.is_empty() {
-            self.interner.sort(&mut indexes);
+            self.interner.sort(indexes);
             indexes.dedup();
         }
-        indexes
     }
 
     fn names_of<'a>(
