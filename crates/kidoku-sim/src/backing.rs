@@ -7,7 +7,7 @@ use kidoku_core::clock::Clock;
 use kidoku_core::effect::{Load, Loaded};
 use kidoku_core::fact::Fact;
 use kidoku_core::id::MessageId;
-use kidoku_store::{Layers, Memory, Overlay, Store, flush};
+use kidoku_store::{Layers, Memory, Overlay, Pace, Store, flush};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -80,11 +80,13 @@ impl Backing {
         // A flush may be done, or be done and not yet known to be.
         if self.random.chance(70) {
             let store: &dyn Store = &*self.store;
-            flush(store, &overlay, Clock::NEVER).map_err(|error| error.to_string())?;
+            flush(store, &overlay, Clock::NEVER, &Pace::unhindered())
+                .map_err(|error| error.to_string())?;
         }
         if self.random.chance(50) {
             let store: &dyn Store = &*self.store;
-            flush(store, &overlay, Clock::NEVER).map_err(|error| error.to_string())?;
+            flush(store, &overlay, Clock::NEVER, &Pace::unhindered())
+                .map_err(|error| error.to_string())?;
             self.layers.drop_frozen();
             self.flushed = upto;
         } else {

@@ -12,6 +12,7 @@
 //! Dropping a [`Checkpoint`] stops without writing, like a crash: the log still has everything.
 
 mod gather;
+mod haste;
 mod loading;
 mod merge;
 mod replay;

@@ -17,9 +17,10 @@ mod tests;
 
 use crate::guard::{Guards, Look};
 use crate::key::KeyRange;
+use crate::pace::STEPS_TO_MERGE;
 use crate::rot::Rot;
 use crate::value::{Row, decode_row, encode_row, merge_damaged, merge_value, rest_of_damaged};
-use crate::{Applied, Entry, Extent, KeyRow, Store, StoreError};
+use crate::{Applied, Entry, Extent, KeyRow, Pace, Store, StoreError};
 use engine::Engine;
 use fjall::{PersistMode, UserValue};
 use keeper::Keeper;
@@ -388,6 +389,7 @@ impl Embedded {
         engine: &Engine,
         group: &[Entry<'_>],
         staged: &mut Staged,
+        pace: &Pace<'_>,
     ) -> Result<Applied, StoreError> {
         let mut applied = Applied::default();
         let mut stored = Stored::new(engine, group);
@@ -398,6 +400,7 @@ impl Embedded {
                 staged.push(key, &bytes);
                 applied.written += 1;
             }
+            pace.did(STEPS_TO_MERGE);
         }
         Ok(applied)
     }
@@ -431,24 +434,25 @@ impl Store for Embedded {
 
     fn apply(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
         self.write(|engine| {
-            let mut staged = Staged::default();
-            let applied = self.merge_group(engine, group, &mut staged)?;
-            staged.write(engine, self.options.table_rows_min)?;
+            let (mut staged, pace) = (Staged::default(), Pace::unhindered());
+            let applied = self.merge_group(engine, group, &mut staged, &pace)?;
+            staged.write(engine, self.options.table_rows_min, &pace)?;
             Ok(applied)
         })
     }
 
-    fn stage(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
-        let applied = self.write(|engine| self.merge_group(engine, group, &mut self.staged()))?;
+    fn stage(&self, group: &[Entry<'_>], pace: &Pace<'_>) -> Result<Applied, StoreError> {
+        let applied =
+            self.write(|engine| self.merge_group(engine, group, &mut self.staged(), pace))?;
         if self.staged().is_full() {
-            self.write_staged()?;
+            self.write_staged(pace)?;
         }
         Ok(applied)
     }
 
-    fn write_staged(&self) -> Result<(), StoreError> {
+    fn write_staged(&self, pace: &Pace<'_>) -> Result<(), StoreError> {
         let staged = std::mem::take(&mut *self.staged());
-        self.write(|engine| Ok(staged.write(engine, self.options.table_rows_min)?))
+        self.write(|engine| Ok(staged.write(engine, self.options.table_rows_min, pace)?))
     }
 
     fn remove(&self, keys: &[Vec<u8>]) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use crate::key::{self, Key};
 use crate::load::parse;
 use crate::planted::{self, Bug};
 use crate::value::Row;
-use crate::{Applied, Entry, Overlay, Purged, Store, StoreError};
+use crate::{Applied, Entry, Overlay, Pace, Purged, Store, StoreError};
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::codec::DecodeError;
 use kidoku_core::fact::{FactKey, Incarnation, Part, Partition, Value};
@@ -55,13 +55,19 @@ pub struct Flushed {
 }
 
 /// Merges an overlay into the store, removes what its erasures ask for, records the highest clock
-/// value and syncs. Safe to repeat, whole or in part.
+/// value and syncs, as fast as it is told to. Safe to repeat, whole or in part.
 ///
 /// # Errors
 /// When the store can't be read, written or synced.
-pub fn flush(store: &dyn Store, overlay: &Overlay, clock: Clock) -> Result<Flushed, StoreError> {
+pub fn flush(
+    store: &dyn Store,
+    overlay: &Overlay,
+    clock: Clock,
+    pace: &Pace<'_>,
+) -> Result<Flushed, StoreError> {
     let mut flush = Flush {
         store,
+        pace,
         flushed: Flushed::default(),
         group: Vec::with_capacity(GROUP_ROWS * 2),
         erased_users: BTreeMap::new(),
@@ -73,7 +79,7 @@ pub fn flush(store: &dyn Store, overlay: &Overlay, clock: Clock) -> Result<Flush
         flush.space(overlay.range(&from, &end))?;
     }
     // A purge reads what was written.
-    store.write_staged()?;
+    store.write_staged(pace)?;
     flush.purge()?;
     if clock > stored_clock(store)? && !planted::is(Bug::ClockForgotten) {
         store.meta_put(CLOCK, &clock.0.to_be_bytes())?;
@@ -86,6 +92,7 @@ pub fn flush(store: &dyn Store, overlay: &Overlay, clock: Clock) -> Result<Flush
 
 struct Flush<'a> {
     store: &'a dyn Store,
+    pace: &'a Pace<'a>,
     flushed: Flushed,
     group: Vec<Entry<'a>>,
     /// Users with stale rows in the overlay: their roster entries may be stale too.
@@ -129,7 +136,7 @@ impl<'a> Flush<'a> {
     }
 
     fn stage(&mut self) -> Result<(), StoreError> {
-        let applied = self.store.stage(&self.group)?;
+        let applied = self.store.stage(&self.group, self.pace)?;
         self.flushed.applied.written += applied.written;
         self.flushed.applied.corrupt += applied.corrupt;
         self.group.clear();

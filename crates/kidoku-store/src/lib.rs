@@ -16,6 +16,7 @@ pub mod layers;
 pub mod load;
 pub mod memory;
 pub mod overlay;
+mod pace;
 #[doc(hidden)]
 pub mod planted;
 mod purge;
@@ -36,6 +37,7 @@ pub use flush::{Flushed, flush};
 pub use layers::Layers;
 pub use memory::Memory;
 pub use overlay::Overlay;
+pub use pace::Pace;
 pub use purge::Purged;
 pub use rot::{Rot, RotReport};
 pub use scan::{ScanPage, Skipped};
@@ -91,7 +93,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::apply`].
-    fn stage(&self, group: &[Entry<'_>]) -> Result<Applied, StoreError> {
+    fn stage(&self, group: &[Entry<'_>], pace: &Pace<'_>) -> Result<Applied, StoreError> {
+        let _does_not_rest = pace;
         self.apply(group)
     }
 
@@ -99,7 +102,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::apply`].
-    fn write_staged(&self) -> Result<(), StoreError> {
+    fn write_staged(&self, pace: &Pace<'_>) -> Result<(), StoreError> {
+        let _does_not_rest = pace;
         Ok(())
     }
 

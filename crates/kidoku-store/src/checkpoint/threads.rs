@@ -3,15 +3,17 @@
 //! One lock guards the small state below, and is never held while merging, reading or writing.
 //! Lock order: this one is never taken while the lock inside [`Layers`] is held.
 
+mod turns;
+
+use super::haste::{Haste, IDLE_AFTER, IDLE_BYTES_MIN};
 use super::merge::merge_batch;
 use super::replay::{Contents, Replay};
-use super::steps::FlushStep;
 use super::{
     Batch, CheckpointOptions, CheckpointStatus, FlushReply, LoadReply, OnFlushed, ScanReply,
 };
 use crate::flush::{Flushed, flush};
 use crate::planted::{self, Bug};
-use crate::{Layers, Overlay, StoreError};
+use crate::{Layers, Overlay, Pace, StoreError};
 use kidoku_core::clock::Clock;
 use kidoku_core::effect::Load;
 use kidoku_core::fact::Partition;
@@ -89,6 +91,8 @@ pub(super) struct State {
     batches: u64,
     pub(super) batches_merged: u64,
     merged_lsn: u64,
+    /// When a batch was last merged.
+    merged_at: Option<Instant>,
     clock: Clock,
     pub(super) active_bytes: usize,
     /// Bytes in the log of the facts in the active overlay.
@@ -120,6 +124,9 @@ pub(super) struct State {
 /// twice as long as the one before.
 const RETRY_HALVINGS: u32 = 4;
 
+/// How long a flush that is ahead rests before it looks again. Shorter rests would be mostly waking up.
+const REST: Duration = Duration::from_millis(2);
+
 impl State {
     /// The last flush failed.
     fn is_failing(&self) -> bool {
@@ -128,6 +135,27 @@ impl State {
 
     fn may_freeze(&self) -> bool {
         self.frozen.is_none() && (!self.held || planted::is(Bug::FlushedUnlogged))
+    }
+
+    /// How long until nothing has come for a while.
+    fn idle_in(&self) -> Duration {
+        let since = self.merged_at.map_or(IDLE_AFTER, |at| at.elapsed());
+        IDLE_AFTER.saturating_sub(since)
+    }
+
+    /// What a flush that has gone on for so long is in a hurry for.
+    fn haste(&self, elapsed: Duration) -> Haste {
+        let at_once = self.stop.is_some()
+            || !self.flush_requests.is_empty()
+            || self.is_failing()
+            || !self.replay.is_over()
+            || self.idle_in() == Duration::ZERO;
+        Haste {
+            elapsed,
+            active_bytes: self.active_bytes,
+            active_log_bytes: self.active_log_bytes,
+            at_once,
+        }
     }
 
     fn push(&mut self, batch: Batch) {
@@ -333,6 +361,7 @@ impl Shared {
         let mut state = self.state();
         state.batches_merged += 1;
         state.merged_lsn = batch.last_lsn;
+        state.merged_at = Some(Instant::now());
         state.clock = state.clock.max(batch.clock);
         state.queued_bytes -= batch.bytes.len();
         state.active_log_bytes += batch.bytes.len();
@@ -399,7 +428,11 @@ impl Shared {
         if asked_for || closing || is_full {
             return Some(Duration::ZERO);
         }
-        Some(self.options.flush_interval.saturating_sub(since.elapsed()))
+        let due_in = self.options.flush_interval.saturating_sub(since.elapsed());
+        if state.active_bytes < IDLE_BYTES_MIN {
+            return Some(due_in);
+        }
+        Some(due_in.min(state.idle_in()))
     }
 
     fn freeze(&self, state: &mut State) {
@@ -425,7 +458,7 @@ impl Shared {
     pub(super) fn run_flusher(&self, on_flushed: &OnFlushed) {
         while let Some(task) = self.next_task() {
             let done = match task {
-                Task::Flush(frozen) => self.flush(frozen),
+                Task::Flush(frozen) => self.flush_in_turns(frozen),
                 Task::Settle(unsettled) => self.settle(unsettled).map(on_flushed),
             };
             if let Err(error) = done {
@@ -435,10 +468,27 @@ impl Shared {
         }
     }
 
-    /// Writes a frozen overlay to the store.
-    fn flush(&self, frozen: Frozen) -> Result<(), StoreError> {
+    /// Writes a frozen overlay to the store, no faster than it has to.
+    fn flush_in_turns(&self, frozen: Frozen) -> Result<(), StoreError> {
         let started = Instant::now();
-        let flushed = flush(self.layers.store(), &frozen.overlay, frozen.clock)?;
+        let rest = |done| self.rest(started, done);
+        let pace = Pace::new(frozen.overlay.len(), &rest);
+        self.flush(frozen, &pace)
+    }
+
+    /// Waits while a flush of which this part is done is ahead of where it has to be.
+    fn rest(&self, started: Instant, done: f64) {
+        let mut state = self.state();
+        while done > state.haste(started.elapsed()).wanted(&self.options) && !self.is_full(&state) {
+            let waited = self.for_flusher.wait_timeout(state, REST);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Writes a frozen overlay to the store.
+    fn flush(&self, frozen: Frozen, pace: &Pace<'_>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let flushed = flush(self.layers.store(), &frozen.overlay, frozen.clock, pace)?;
         self.layers.drop_frozen();
         self.note_flushed(&frozen, flushed, started.elapsed());
         // The last reference: a big overlay takes a while to free, so not in a lock.
@@ -496,7 +546,11 @@ impl Shared {
             return Some(Duration::ZERO);
         }
         let age = unsettled.since.elapsed();
-        Some(self.options.settle_interval.saturating_sub(age))
+        let settle_in = self.options.settle_interval.saturating_sub(age);
+        if unsettled.bytes < IDLE_BYTES_MIN {
+            return Some(settle_in);
+        }
+        Some(settle_in.min(state.idle_in()))
     }
 
     fn note_flushed(&self, frozen: &Frozen, flushed: Flushed, took: Duration) {
@@ -595,71 +649,6 @@ impl Shared {
             let waited = self.for_flusher.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-}
-
-/// What the threads do, one turn at a time, for [`super::Steps`].
-impl Shared {
-    /// Takes over a batch, full or not.
-    pub(super) fn push_batch(&self, batch: Batch) {
-        self.state().push(batch);
-    }
-
-    /// Takes over a replayed batch, full or not.
-    pub(super) fn push_replayed(&self, batch: Batch) {
-        // It refuses only while it stops, and waits only for more bytes than a simulated log has.
-        drop(self.enqueue_replayed(batch));
-    }
-
-    /// Merges the next batch. False when there is none.
-    pub(super) fn merge_step(&self) -> bool {
-        let Some(batch) = self.state().queue.pop_front() else {
-            return false;
-        };
-        self.merge(&batch);
-        true
-    }
-
-    /// Freezes the active overlay. False when it is empty or the last one is still there.
-    pub(super) fn freeze_step(&self) -> bool {
-        let mut state = self.state();
-        let may = state.may_freeze() && state.active_since.is_some();
-        if may {
-            self.freeze(&mut state);
-        }
-        may
-    }
-
-    /// Writes the frozen overlay and settles it, or what an earlier turn could not settle.
-    pub(super) fn flush_step(&self) -> FlushStep {
-        let frozen = self.state().frozen.clone();
-        let flushed = frozen.map_or(Ok(()), |frozen| self.flush(frozen));
-        let unsettled = self.state().unsettled;
-        let settled = flushed.and_then(|()| unsettled.map(|some| self.settle(some)).transpose());
-        match settled {
-            Ok(None) => FlushStep::Idle,
-            Ok(Some(last_lsn)) => FlushStep::Done(last_lsn),
-            Err(error) => {
-                self.note_failed(error);
-                FlushStep::Failed
-            }
-        }
-    }
-
-    /// Answers the job at `place` among those whose batches are merged. False when there is none.
-    pub(super) fn load_step(&self, place: usize) -> bool {
-        let mut state = self.state();
-        let ready = self.ready(&state).count();
-        let nth = place.checked_rem(ready);
-        let Some(place) = nth.and_then(|nth| self.ready(&state).nth(nth)) else {
-            return false;
-        };
-        let Some((job, pull)) = state.take_job(place) else {
-            return false;
-        };
-        drop(state);
-        self.answer(job, pull);
-        true
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Put into the engine one by one, each of a million rows is written to the engine's journal, sorted in
 //! among those in its memory, and read out of there into a table. Here they come almost in order, so many
-//! of them are kept together and written to a table at once, which takes a third of the time and
-//! half of the bytes; few of them go the usual way, as a table for a handful of rows would have to be
+//! of them are kept together and written to a table at once, which takes less time and fewer bytes (decision
+//! record 0011); few of them go the usual way, as a table for a handful of rows would have to be
 //! merged with others soon.
 
 use super::engine::Engine;
+use crate::Pace;
 
 /// Bytes kept, from which on they are written although there may be more to come. The group that goes
 /// beyond it is kept too.
@@ -55,7 +56,12 @@ impl Staged {
     ///
     /// # Errors
     /// When the engine can not; then any part of them may be written.
-    pub(super) fn write(mut self, engine: &Engine, table_rows_min: usize) -> fjall::Result<()> {
+    pub(super) fn write(
+        mut self,
+        engine: &Engine,
+        table_rows_min: usize,
+        pace: &Pace<'_>,
+    ) -> fjall::Result<()> {
         let mut places = std::mem::take(&mut self.places);
         if places.len() < table_rows_min {
             return engine.write_batch(places.into_iter().map(|place| self.row(place)));
@@ -70,7 +76,11 @@ impl Staged {
             }
             same
         });
-        engine.write_table(places.into_iter().map(|place| self.row(place)))
+        let rows = places.into_iter().map(|place| {
+            pace.did(1);
+            self.row(place)
+        });
+        engine.write_table(rows)
     }
 }
 

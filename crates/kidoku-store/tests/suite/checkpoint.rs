@@ -8,11 +8,11 @@ use kidoku_core::fact::codec::encode;
 use kidoku_core::id::App;
 use kidoku_store::value::Row;
 use kidoku_store::{
-    Applied, Batch, Checkpoint, CheckpointOptions, Entry, FlushStep, KeyRow, Layers, Memory, Steps,
-    Store, StoreError,
+    Applied, Batch, Checkpoint, CheckpointOptions, Embedded, EmbeddedOptions, Entry, FlushStep,
+    KeyRow, Layers, Memory, Steps, Store, StoreError,
 };
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, channel as queue};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel as queue};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -224,6 +224,47 @@ fn an_old_overlay_is_flushed_by_itself() {
     let (checkpoint, flushed) = start(Arc::new(Memory::new()), options);
     checkpoint.batch(batch(1, &[message("c", 1)])).unwrap();
     assert_eq!(flushed.recv().unwrap(), 1);
+}
+
+#[test]
+fn what_is_worth_it_is_flushed_and_settled_once_nothing_comes() {
+    let options = CheckpointOptions {
+        settle_bytes: usize::MAX,
+        settle_interval: NEVER,
+        ..options(1 << 30)
+    };
+    let (checkpoint, flushed) = start(Arc::new(Memory::new()), options);
+    let facts: Vec<Fact> = (1..=20_000).map(|number| message("c", number)).collect();
+    checkpoint.batch(batch(1, &facts)).unwrap();
+    assert_eq!(flushed.recv(), Ok(20_000));
+    // A little is not.
+    let little = [message("c", 30_000)];
+    checkpoint.batch(batch(20_001, &little)).unwrap();
+    let waited = flushed.recv_timeout(Duration::from_secs(2));
+    assert_eq!(waited, Err(RecvTimeoutError::Timeout));
+}
+
+#[test]
+fn a_flush_that_nobody_waits_for_takes_its_time_until_somebody_does() {
+    let options = CheckpointOptions {
+        flush_interval: Duration::from_secs(3_600),
+        ..options(8 << 20)
+    };
+    let directory = Directory::new();
+    let store = Embedded::open(&directory.path().join("store"), EmbeddedOptions::default());
+    let (checkpoint, flushed) = start(Arc::new(store.unwrap()), options);
+    // As much as makes the overlay full, and then something now and then.
+    let facts: Vec<Fact> = (1..=60_000).map(|number| message("c", number)).collect();
+    checkpoint.batch(batch(1, &facts)).unwrap();
+    for number in 60_001..60_008 {
+        checkpoint
+            .batch(batch(number, &[message("c", number)]))
+            .unwrap();
+        let waited = flushed.recv_timeout(Duration::from_millis(500));
+        assert_eq!(waited, Err(RecvTimeoutError::Timeout));
+    }
+    flush_now(&checkpoint).unwrap();
+    assert_eq!(flushed.iter().next(), Some(60_000));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use kidoku_core::effect::{Load, Loaded};
 use kidoku_core::fact::user::FloorEntry;
 use kidoku_core::fact::{Fact, Floor, MessageRow, Partition, Posted, StateRow, strategy};
 use kidoku_core::id::{App, Position};
-use kidoku_store::{Layers, StoreError};
+use kidoku_store::{Layers, Pace, StoreError};
 use proptest::test_runner::{Config, TestRunner};
 
 macro_rules! conformance {
@@ -328,7 +328,7 @@ fn an_embedded_store_has_everything_after_it_is_opened_again() {
         .collect();
     let store = directory.open();
     let overlay = crate::support::overlay(&facts);
-    kidoku_store::flush(&*store, &overlay, Clock(77)).unwrap();
+    kidoku_store::flush(&*store, &overlay, Clock(77), &Pace::unhindered()).unwrap();
     drop(store);
     let store = directory.open();
     assert!(!store.is_empty().unwrap());

@@ -3,7 +3,7 @@
 use kidoku_core::clock::Clock;
 use kidoku_core::fact::{Cursor, Fact, Membership, MessageRow, Posted, StateRow};
 use kidoku_core::id::{App, ChannelKey, MessageId, Name, NameKind, Position, UserKey};
-use kidoku_store::{Embedded, EmbeddedOptions, Entry, Layers, Memory, Overlay, Store, flush};
+use kidoku_store::{Embedded, EmbeddedOptions, Entry, Layers, Memory, Overlay, Pace, Store, flush};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,7 +94,13 @@ impl Fixture {
 
     /// Merges facts into the store as the checkpoint does.
     pub(crate) fn flush(&self, facts: &[Fact]) {
-        flush(&*self.store, &overlay(facts), Clock::NEVER).unwrap();
+        flush(
+            &*self.store,
+            &overlay(facts),
+            Clock::NEVER,
+            &Pace::unhindered(),
+        )
+        .unwrap();
     }
 
     /// Every row, as text.

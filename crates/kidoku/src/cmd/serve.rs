@@ -6,6 +6,7 @@ use super::out;
 use crate::auth::{self, AuthMode, DeviceKeys, Keys, Table};
 use crate::config::Config;
 use crate::config::build::{load, show_bytes};
+use crate::engine::stall::StallLog;
 use crate::net::tls::{CHECK_INTERVAL, Checked, Tls};
 use crate::server::{self, Addresses, Recovered, StartError, StopError, TlsPorts};
 use kidoku_core::id::App;
@@ -51,7 +52,13 @@ impl Serve {
         let authority = config.tls.cert.as_deref();
         let authority = authority.filter(|_| tls.is_some_and(|tls| tls.holds_authority()));
         out::print(&banner(&config, running.addresses(), authority))?;
-        signals.wait(|hung_up| look_after(tls.map(AsRef::as_ref), hung_up));
+        let mut stalls = StallLog::default();
+        signals.wait(|hung_up| {
+            look_after(tls.map(AsRef::as_ref), hung_up);
+            for stall in stalls.look(running.engine().stalls()) {
+                out::complain(&format!("STALL: {stall}"));
+            }
+        });
         out::complain("stopping");
         running.wait().map_err(|error| stop_error(&error))
     }
@@ -168,7 +175,7 @@ impl Signals {
 
     /// Until one has come that tells to stop. Meanwhile `look` is called now and then, and with true
     /// when a HUP has come. It may block: this is the main thread, which does nothing else.
-    fn wait(mut self, look: impl Fn(bool)) {
+    fn wait(mut self, mut look: impl FnMut(bool)) {
         self.runtime.block_on(async {
             let mut now_and_then = tokio::time::interval(CHECK_INTERVAL);
             now_and_then.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -344,8 +344,9 @@ pub const FIELDS: &[Field] = &[
         },
         default: "30000",
         unit: "milliseconds",
-        doc: "The facts of the log go to the store at the latest after this time, or when there are \
-              128 MiB of them. Longer = fewer writes, a longer start after a crash; with durability = \
+        doc: "The facts of the log begin to go to the store at the latest after this time, or when there are \
+              128 MiB of them, and are there half of it later: a busy machine takes that time, an idle one does \
+              it at once. Longer = fewer writes, a longer start after a crash; with durability = \
               \"memory\", more that a power cut may cost.",
     },
     Field {

@@ -179,6 +179,12 @@ impl Engine {
         self.status_with(shards)
     }
 
+    /// Turns of each core that took too long.
+    pub(crate) fn stalls(&self) -> Vec<stall::StallCounts> {
+        let stalls = self.shared.stalls.iter();
+        stalls.map(|stalls| stalls.counts()).collect()
+    }
+
     fn status_with(&self, shards: Vec<Stats>) -> Status {
         let shared = &self.shared;
         let journal = shared.journal.status();
@@ -204,7 +210,7 @@ impl Engine {
             not_ready,
             shards,
             mailbox_lengths: shared.mailboxes.iter().map(length).collect(),
-            stalls: shared.stalls.iter().map(|stalls| stalls.counts()).collect(),
+            stalls: self.stalls(),
             appended_lsn: journal.appended_lsn,
             durable_lsn: shared.gate.durable(),
             flushed_lsn: journal.flushed_lsn,

@@ -98,9 +98,71 @@ impl Stalls {
     }
 }
 
+impl StallCounts {
+    /// What to tell of the long turns of a core since it had `before`; `None` = there were none.
+    fn since(&self, before: &Self, core: usize) -> Option<String> {
+        let more = |index: usize| {
+            let of = |counts: &Self| counts.long.get(index).copied().unwrap_or_default();
+            of(self).saturating_sub(of(before))
+        };
+        let told: Vec<String> = Work::ALL
+            .iter()
+            .map(|(work, name)| (more(work.index()), name))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, name)| format!("{name} {count}"))
+            .collect();
+        (!told.is_empty()).then(|| {
+            format!(
+                "core {core} kept everybody waiting for more than {} ms at a time: {}; the longest since the \
+                 start is {:.1} ms, with what the system gave to other threads meanwhile",
+                LONG_STALL.as_millis(),
+                told.join(", "),
+                self.longest.as_secs_f64() * 1e3
+            )
+        })
+    }
+}
+
+/// Tells of each long turn once.
+#[derive(Debug, Default)]
+pub(crate) struct StallLog {
+    told: Vec<StallCounts>,
+}
+
+impl StallLog {
+    /// What to tell of the cores, by what they have counted by now. The first look tells nothing: a start
+    /// replays the log.
+    pub(crate) fn look(&mut self, counts: Vec<StallCounts>) -> Vec<String> {
+        let told = std::mem::replace(&mut self.told, counts);
+        let cores = self.told.iter().zip(&told).enumerate();
+        cores
+            .filter_map(|(core, (now, before))| now.since(before, core))
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_long_turn_is_told_once_and_short_ones_never() {
+        let cores = [Stalls::default(), Stalls::default()];
+        let mut log = StallLog::default();
+        let mut look = |cores: &[Stalls]| log.look(cores.iter().map(Stalls::counts).collect());
+        cores[0].note(Work::Mail, Duration::from_secs(1));
+        assert!(look(&cores).is_empty(), "the first look");
+        cores[0].note(Work::Mail, LONG_STALL);
+        assert!(look(&cores).is_empty(), "a short one");
+        cores[1].note(Work::Ticks, Duration::from_micros(23_456));
+        cores[1].note(Work::Requests, Duration::from_millis(12));
+        let told = look(&cores);
+        assert_eq!(told.len(), 1);
+        for part in ["core 1 ", "requests 1, ticks 1;", "23.5 ms"] {
+            assert!(told[0].contains(part), "{told:?}");
+        }
+        assert!(look(&cores).is_empty(), "told already");
+    }
 
     #[test]
     fn turns_are_counted_from_a_millisecond_on_by_what_they_were_spent_on() {

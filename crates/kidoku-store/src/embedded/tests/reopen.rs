@@ -2,7 +2,7 @@
 
 use super::super::{Embedded, EmbeddedOptions, Store};
 use super::Dir;
-use crate::{Overlay, StoreError};
+use crate::{Overlay, Pace, StoreError};
 use kidoku_core::clock::Clock;
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -73,15 +73,17 @@ fn a_store_that_could_not_be_opened_again_at_once_is_opened_by_a_later_flush() {
     fs::rename(&file, &aside).unwrap();
     fs::create_dir(&file).unwrap();
     store.has_failed.store(true, Ordering::Release);
-    crate::flush(&store, &Overlay::default(), Clock::NEVER).unwrap_err();
+    let (overlay, pace) = (Overlay::default(), Pace::unhindered());
+    let flush = || crate::flush(&store, &overlay, Clock::NEVER, &pace);
+    flush().unwrap_err();
     assert!(matches!(
         store.meta_get("name"),
         Err(StoreError::NotReopened)
     ));
-    crate::flush(&store, &Overlay::default(), Clock::NEVER).unwrap_err();
+    flush().unwrap_err();
     fs::remove_dir(&file).unwrap();
     fs::rename(&aside, &file).unwrap();
-    crate::flush(&store, &Overlay::default(), Clock::NEVER).unwrap();
+    flush().unwrap();
     assert_eq!(store.meta_get("name").unwrap().unwrap(), b"1");
     assert_eq!(store.reopened(), 1);
 }

@@ -59,12 +59,16 @@ fn staged_rows_are_seen_once_they_are_written_and_win_over_older_ones() {
     store.apply(&entries(100..200, 5)).unwrap();
     // The second group is of keys below the first.
     store.begin().unwrap();
-    store.stage(&entries(MANY / 2..MANY, 9)).unwrap();
-    store.stage(&entries(0..MANY / 2, 9)).unwrap();
+    store
+        .stage(&entries(MANY / 2..MANY, 9), &Pace::unhindered())
+        .unwrap();
+    store
+        .stage(&entries(0..MANY / 2, 9), &Pace::unhindered())
+        .unwrap();
     assert_eq!(mark(&store, 50), Some(5));
     assert_eq!(mark(&store, MANY - 1), None);
     let before = tables(&dir);
-    store.write_staged().unwrap();
+    store.write_staged(&Pace::unhindered()).unwrap();
     assert!(tables(&dir) > before);
     for user in [0, 50, 150, 250, MANY / 2, MANY - 1] {
         assert_eq!(mark(&store, user), Some(9), "{user}");
@@ -82,8 +86,10 @@ fn rows_written_to_tables_are_there_without_the_journal() {
     let dir = Dir::new();
     let store = open(&dir);
     store.begin().unwrap();
-    store.stage(&entries(0..MANY, 9)).unwrap();
-    store.write_staged().unwrap();
+    store
+        .stage(&entries(0..MANY, 9), &Pace::unhindered())
+        .unwrap();
+    store.write_staged(&Pace::unhindered()).unwrap();
     drop(store);
     let store = Embedded::open_settled(&dir.0.join("store"), EmbeddedOptions::default()).unwrap();
     assert_eq!(
@@ -97,9 +103,13 @@ fn what_was_staged_before_a_flush_began_is_forgotten() {
     let dir = Dir::new();
     let store = open(&dir);
     store.begin().unwrap();
-    store.stage(&entries(0..MANY, 9)).unwrap();
+    store
+        .stage(&entries(0..MANY, 9), &Pace::unhindered())
+        .unwrap();
     store.begin().unwrap();
-    store.stage(&entries(0..10, 3)).unwrap();
-    store.write_staged().unwrap();
+    store
+        .stage(&entries(0..10, 3), &Pace::unhindered())
+        .unwrap();
+    store.write_staged(&Pace::unhindered()).unwrap();
     assert_eq!((mark(&store, 5), mark(&store, 500)), (Some(3), None));
 }
