@@ -113,7 +113,7 @@ pub struct CheckpointStatus {
     pub facts_bad: u64,
     /// Flushes that succeeded.
     pub flushes: u64,
-    /// Time those flushes took.
+    /// Time those flushes took, with their rests.
     pub flush_time: Duration,
     /// Flushes that failed; each is tried again.
     pub flush_failures: u64,

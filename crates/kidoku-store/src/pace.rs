@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 const TURN: Duration = Duration::from_millis(1);
 
 /// Steps after which the clock is read: some dozens of microseconds.
-const STEPS_BETWEEN_LOOKS: u64 = 16;
+const STEPS_BETWEEN_LOOKS: usize = 16;
 
 /// What merging a row into what is stored takes beside writing it, which is one step.
-pub(crate) const STEPS_TO_MERGE: u64 = 3;
+pub(crate) const STEPS_TO_MERGE: usize = 3;
 
 /// Steps of a row in all.
-const STEPS_PER_ROW: u64 = STEPS_TO_MERGE + 1;
+const STEPS_PER_ROW: usize = STEPS_TO_MERGE + 1;
 
 /// Counts the work of a flush, and has it rest.
 pub struct Pace<'a> {
     /// Waits until it is time to go on, given how much of the work is done, from 0 to 1.
     rest: Option<&'a dyn Fn(f64)>,
-    steps: u64,
-    done: Cell<u64>,
-    look_at: Cell<u64>,
+    steps: usize,
+    done: Cell<usize>,
+    look_at: Cell<usize>,
     turn_began: Cell<Instant>,
 }
 
@@ -47,9 +47,7 @@ impl<'a> Pace<'a> {
     pub(crate) fn new(rows: usize, rest: &'a dyn Fn(f64)) -> Self {
         Self {
             rest: Some(rest),
-            steps: u64::try_from(rows)
-                .unwrap_or(u64::MAX)
-                .saturating_mul(STEPS_PER_ROW),
+            steps: rows.saturating_mul(STEPS_PER_ROW),
             ..Self::unhindered()
         }
     }
@@ -66,7 +64,7 @@ impl<'a> Pace<'a> {
     }
 
     /// Notes work that was done. It may take a while: no lock that others want is to be held.
-    pub(crate) fn did(&self, steps: u64) {
+    pub(crate) fn did(&self, steps: usize) {
         let done = self.done.get() + steps;
         self.done.set(done);
         let Some(rest) = self.rest.filter(|_| done >= self.look_at.get()) else {
@@ -74,18 +72,23 @@ impl<'a> Pace<'a> {
         };
         self.look_at.set(done + STEPS_BETWEEN_LOOKS);
         if self.turn_began.get().elapsed() >= TURN {
-            rest(part(done, self.steps));
+            rest(part(float(done), float(self.steps)));
             self.turn_began.set(Instant::now());
         }
     }
+}
+
+/// What part of `max` something is. A `max` of 0 is reached.
+pub(crate) fn part(is: f64, max: f64) -> f64 {
+    if max > 0.0 { is / max } else { 1.0 }
 }
 
 #[expect(
     clippy::cast_precision_loss,
     reason = "a part, for which 50 bits are enough"
 )]
-fn part(done: u64, all: u64) -> f64 {
-    done as f64 / all.max(1) as f64
+pub(crate) fn float(count: usize) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! When an idle machine writes behind, and how much of a flush has to be done by now on a busy one.
 
 use super::CheckpointOptions;
+use crate::pace::{float, part};
 use std::time::Duration;
 
 /// The part of the time that the next overlay takes to be due, and of the room there is for it, in which
@@ -23,7 +24,7 @@ pub(super) struct Haste {
     pub(super) active_bytes: usize,
     /// In the log, of the facts in there.
     pub(super) active_log_bytes: usize,
-    /// Somebody waits for it, or nobody is there to notice.
+    /// Somebody waits for it, there is no more room, or nobody is there to notice.
     pub(super) at_once: bool,
 }
 
@@ -41,19 +42,6 @@ impl Haste {
         let log = part(float(self.active_log_bytes), float(options.log_bytes_max));
         (time.max(room).max(log) / PART).min(1.0)
     }
-}
-
-/// A limit of 0 is reached.
-fn part(is: f64, max: f64) -> f64 {
-    if max > 0.0 { is / max } else { 1.0 }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a part, for which 50 bits are enough"
-)]
-fn float(bytes: usize) -> f64 {
-    bytes as f64
 }
 
 #[cfg(test)]

@@ -143,19 +143,12 @@ impl State {
         IDLE_AFTER.saturating_sub(since)
     }
 
-    /// What a flush that has gone on for so long is in a hurry for.
-    fn haste(&self, elapsed: Duration) -> Haste {
-        let at_once = self.stop.is_some()
-            || !self.flush_requests.is_empty()
-            || self.is_failing()
-            || !self.replay.is_over()
-            || self.idle_in() == Duration::ZERO;
-        Haste {
-            elapsed,
-            active_bytes: self.active_bytes,
-            active_log_bytes: self.active_log_bytes,
-            at_once,
+    /// How long until so many bytes of overlay go on their way, which would else do so in `due_in`.
+    fn sooner_if_idle(&self, bytes: usize, due_in: Duration) -> Duration {
+        if bytes < IDLE_BYTES_MIN {
+            return due_in;
         }
+        due_in.min(self.idle_in())
     }
 
     fn push(&mut self, batch: Batch) {
@@ -429,10 +422,7 @@ impl Shared {
             return Some(Duration::ZERO);
         }
         let due_in = self.options.flush_interval.saturating_sub(since.elapsed());
-        if state.active_bytes < IDLE_BYTES_MIN {
-            return Some(due_in);
-        }
-        Some(due_in.min(state.idle_in()))
+        Some(state.sooner_if_idle(state.active_bytes, due_in))
     }
 
     fn freeze(&self, state: &mut State) {
@@ -476,10 +466,26 @@ impl Shared {
         self.flush(frozen, &pace)
     }
 
+    /// What a flush that has gone on for so long is in a hurry for.
+    fn haste(&self, state: &State, elapsed: Duration) -> Haste {
+        let at_once = state.stop.is_some()
+            || !state.flush_requests.is_empty()
+            || state.is_failing()
+            || !state.replay.is_over()
+            || state.idle_in() == Duration::ZERO
+            || self.is_full(state);
+        Haste {
+            elapsed,
+            active_bytes: state.active_bytes,
+            active_log_bytes: state.active_log_bytes,
+            at_once,
+        }
+    }
+
     /// Waits while a flush of which this part is done is ahead of where it has to be.
     fn rest(&self, started: Instant, done: f64) {
         let mut state = self.state();
-        while done > state.haste(started.elapsed()).wanted(&self.options) && !self.is_full(&state) {
+        while done > self.haste(&state, started.elapsed()).wanted(&self.options) {
             let waited = self.for_flusher.wait_timeout(state, REST);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -547,10 +553,7 @@ impl Shared {
         }
         let age = unsettled.since.elapsed();
         let settle_in = self.options.settle_interval.saturating_sub(age);
-        if unsettled.bytes < IDLE_BYTES_MIN {
-            return Some(settle_in);
-        }
-        Some(settle_in.min(state.idle_in()))
+        Some(state.sooner_if_idle(unsettled.bytes, settle_in))
     }
 
     fn note_flushed(&self, frozen: &Frozen, flushed: Flushed, took: Duration) {

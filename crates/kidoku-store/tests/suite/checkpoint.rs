@@ -256,11 +256,11 @@ fn a_flush_that_nobody_waits_for_takes_its_time_until_somebody_does() {
     // As much as makes the overlay full, and then something now and then.
     let facts: Vec<Fact> = (1..=60_000).map(|number| message("c", number)).collect();
     checkpoint.batch(batch(1, &facts)).unwrap();
-    for number in 60_001..60_008 {
+    for number in 60_001..60_015 {
         checkpoint
             .batch(batch(number, &[message("c", number)]))
             .unwrap();
-        let waited = flushed.recv_timeout(Duration::from_millis(500));
+        let waited = flushed.recv_timeout(Duration::from_millis(250));
         assert_eq!(waited, Err(RecvTimeoutError::Timeout));
     }
     flush_now(&checkpoint).unwrap();

@@ -101,15 +101,13 @@ impl Stalls {
 impl StallCounts {
     /// What to tell of the long turns of a core since it had `before`; `None` = there were none.
     fn since(&self, before: &Self, core: usize) -> Option<String> {
-        let more = |index: usize| {
-            let of = |counts: &Self| counts.long.get(index).copied().unwrap_or_default();
-            of(self).saturating_sub(of(before))
-        };
+        let counts = self.long.iter().zip(&before.long);
+        let more = counts.map(|(now, before)| now.saturating_sub(*before));
         let told: Vec<String> = Work::ALL
             .iter()
-            .map(|(work, name)| (more(work.index()), name))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, name)| format!("{name} {count}"))
+            .zip(more)
+            .filter(|(_, count)| *count > 0)
+            .map(|((_, name), count)| format!("{name} {count}"))
             .collect();
         (!told.is_empty()).then(|| {
             format!(

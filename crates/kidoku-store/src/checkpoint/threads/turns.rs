@@ -1,7 +1,7 @@
 //! What the threads do, one turn at a time, for [`Steps`](crate::Steps).
 
-use super::super::steps::FlushStep;
 use super::{Batch, Pace, Shared};
+use crate::FlushStep;
 
 impl Shared {
     /// Takes over a batch, full or not.
